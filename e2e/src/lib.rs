@@ -1,0 +1,26 @@
+//! What the cluster tests stand on: the API server, client namespaces, browsers, tokens, invariants.
+//!
+//! One type per file. Every wait has a deadline and says what it last saw; every process and object that is made
+//! here is ended here, on failure too. It knows nothing of single tests.
+
+pub mod browser;
+pub mod call;
+pub mod client;
+pub mod cluster;
+pub mod diagnosis;
+pub mod door;
+pub mod env;
+pub mod epochs;
+pub mod grants;
+pub mod http;
+pub mod invariants;
+pub mod kube;
+pub mod metrics;
+pub mod page;
+pub mod plain_client;
+pub mod process;
+pub mod room_socket;
+pub mod scene;
+pub mod suite;
+pub mod tokens;
+pub mod wait;

@@ -1,0 +1,139 @@
+//! All tests that need a cluster, one file per requirement, run one after the other in the order of the list.
+//!
+//! `cargo test -p plenum-e2e --test cluster -- NAME` runs those whose name contains NAME. `PLENUM_E2E` names the
+//! file that says where everything is; `make test` writes it.
+
+mod api_rules;
+mod charts;
+mod clients;
+mod exposure;
+mod hostile_input;
+mod leadership;
+mod placement;
+mod recovery;
+mod rooms_carry_media;
+mod scaling;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use plenum_e2e::env::Env;
+use plenum_e2e::scene::{Body, Scene};
+use plenum_e2e::suite::Suite;
+use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
+use tokio::runtime::Runtime;
+
+/// What a test needs beyond an API server with Plenum on it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    /// Nothing.
+    Cluster,
+    /// Nodes and processes of this machine that can be killed and frozen.
+    EmbeddedCluster,
+}
+
+struct Test {
+    name: &'static str,
+    needs: Needs,
+    body: Body,
+}
+
+macro_rules! tests {
+    ($($needs:ident $module:ident { $($name:ident),* $(,)? })*) => {
+        &[$($(Test {
+            name: concat!(stringify!($module), "::", stringify!($name)),
+            needs: Needs::$needs,
+            body: |scene| Box::pin($module::$name(scene)),
+        }),*),*]
+    };
+}
+
+/// Cheap ones first; those that hurt the cluster last.
+const TESTS: &[Test] = tests! {
+    Cluster api_rules {
+        each_rule_takes_and_refuses_what_it_says,
+        every_example_is_taken,
+        kubectl_explains_and_shows_columns,
+    }
+    Cluster rooms_carry_media {
+        two_browsers_in_one_region_see_and_hear_each_other,
+        three_browsers_in_two_regions_see_and_hear_each_other,
+    }
+    Cluster placement {
+        a_room_lands_in_the_region_of_its_people,
+        allowed_regions_are_obeyed,
+        a_room_without_a_fitting_pool_says_so_and_heals,
+        a_pool_that_does_not_admit_the_namespace_is_refused,
+        a_waiting_room_is_bound_by_its_first_participant,
+        a_full_room_and_a_closed_room_take_nobody,
+        a_room_at_rest_is_not_written,
+    }
+    Cluster clients {
+        browsers_of_any_origin_may_ask_first,
+        plain_whip_and_whep_carry_media_across_origins,
+    }
+    Cluster hostile_input {
+        bad_tokens_open_nothing,
+        bad_requests_get_problem_documents,
+        a_bad_message_on_the_room_socket_gets_an_error,
+        garbage_at_the_media_port_is_counted_and_harms_nobody,
+    }
+    Cluster charts { programs_are_ready_measured_and_hardened, a_gateway_with_a_certificate_speaks_tls }
+    Cluster exposure { a_host_network_pool_with_two_workers_carries_media }
+    Cluster scaling { a_pool_is_scaled_up_and_down_under_calls }
+    Cluster recovery {
+        a_room_deleted_and_recreated_works_at_once,
+        a_deleted_media_pod_is_replaced_and_pages_rejoin,
+        calls_go_on_while_no_operator_runs,
+    }
+    EmbeddedCluster recovery { a_restarted_media_process_forgets_and_its_rooms_are_bound_anew }
+    EmbeddedCluster leadership { a_frozen_leader_overwrites_nothing_when_it_thaws }
+    EmbeddedCluster recovery {
+        a_killed_node_moves_its_rooms_within_five_seconds,
+        a_gateway_that_goes_sends_its_clients_to_another,
+    }
+};
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // Two cores and one cluster: tests that share them would only wait for each other.
+    arguments.test_threads = Some(1);
+    let runtime = match Runtime::new() {
+        Ok(runtime) => Arc::new(runtime),
+        Err(error) => {
+            eprintln!("starting the runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let suite = Arc::new(OnceLock::new());
+    let trials = TESTS.iter().map(|test| trial(test, &runtime, &suite)).collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if let Some(Ok(suite)) = suite.get()
+        && let Err(error) = runtime.block_on(suite.finish())
+    {
+        eprintln!("cleaning up: {error:#}");
+        return ExitCode::FAILURE;
+    }
+    conclusion.exit_code()
+}
+
+type SharedSuite = Arc<OnceLock<Result<Suite, String>>>;
+
+fn trial(test: &'static Test, runtime: &Arc<Runtime>, suite: &SharedSuite) -> Trial {
+    let (runtime, suite) = (runtime.clone(), suite.clone());
+    Trial::ignorable_test(test.name, move || {
+        if !Env::is_given() {
+            return Ok(libtest_mimic::Completion::ignored_with("needs a cluster: `make e2e` brings one"));
+        }
+        let start = || runtime.block_on(Suite::start()).map_err(|error| format!("{error:#}"));
+        let suite = suite.get_or_init(start).as_ref().map_err(Failed::from)?;
+        if test.needs == Needs::EmbeddedCluster && suite.env.cluster().is_none() {
+            return Ok(libtest_mimic::Completion::ignored_with(
+                "needs nodes that may be killed: only on the embedded cluster",
+            ));
+        }
+        runtime
+            .block_on(Scene::play(suite, test.name, test.body))
+            .map_err(|error| Failed::from(format!("{error:#}")))?;
+        Ok(libtest_mimic::Completion::Completed)
+    })
+}

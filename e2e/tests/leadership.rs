@@ -1,0 +1,77 @@
+//! Two operators and one frozen leader: nothing that it decided before is written after.
+
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use plenum_api::Room;
+use plenum_e2e::grants;
+use plenum_e2e::process::{Frozen, pid_in_pod};
+use plenum_e2e::scene::Scene;
+use plenum_e2e::suite::pool_spec;
+use plenum_e2e::wait::{Look, throughout, until};
+use serde_json::json;
+use std::time::Duration;
+
+const POOL_READY: Duration = Duration::from_secs(60);
+/// A Lease runs out, another replica takes it, and reads the world.
+const TAKEOVER: Duration = Duration::from_secs(40);
+const READY: Duration = Duration::from_secs(10);
+
+pub(crate) async fn a_frozen_leader_overwrites_nothing_when_it_thaws(scene: &Scene<'_>) -> Result<()> {
+    let (kube, system) = (&scene.suite.kube, scene.suite.env.namespace.as_str());
+    for (name, port) in [("left", 24_000), ("right", 24_100)] {
+        let pool = json!({
+            "apiVersion": "rtc.plenum.dev/v1alpha1", "kind": "RelayPool",
+            "metadata": {"name": name, "labels": {"only-of": scene.namespace}}, "spec": pool_spec("eu-west", 1, port),
+        });
+        kube.apply(&scene.namespace, pool).await?;
+    }
+    for name in ["left", "right"] {
+        kube.ready_pool(&scene.namespace, name, POOL_READY).await?;
+    }
+    let spec =
+        json!({"topology": "MediaServer", "media": {"poolSelector": {"matchLabels": {"only-of": scene.namespace}}}});
+    kube.apply_room(&scene.namespace, "held", spec.clone()).await?;
+    let before = kube.ready_room(&scene.namespace, "held", READY).await?;
+    let old_pod = before.media_assignment().context("a ready room has a media pod")?.pod.clone();
+
+    let old_leader = kube.leader(system).await?;
+    let pod: Pod = kube.api(system).get(&old_leader).await.context("the Lease names a pod")?;
+    let frozen = Frozen::freeze(pid_in_pod(&pod.uid().unwrap_or_default(), "plenum-operator")?);
+    until("another operator leads", TAKEOVER, async || {
+        let now = kube.leader(system).await?;
+        Ok(Look::when(now != old_leader, (), || now))
+    })
+    .await?;
+    // The new leader decides what the old one knows nothing of: a Room moves, another one comes.
+    kube.delete_pod_at_once(&scene.namespace, &old_pod).await?;
+    let moved = kube
+        .wait(&scene.namespace, "held", "bound by the new leader", READY, |room: &Room| {
+            room.epoch() == 2 && room.media_assignment().is_some_and(|a| a.pod != old_pod)
+        })
+        .await?;
+    kube.apply_room(&scene.namespace, "new", spec).await?;
+    let new = kube.ready_room(&scene.namespace, "new", READY).await?;
+
+    frozen.thaw();
+    throughout("no binding is overwritten", Duration::from_secs(8), async || {
+        for wanted in [&moved, &new] {
+            let now = kube.room(&scene.namespace, &wanted.name_any()).await?;
+            let same = now.epoch() == wanted.epoch() && now.media_assignment() == wanted.media_assignment();
+            if !same {
+                return Ok(Look::NotYet(format!("{:?} became {:?}", wanted.status, now.status)));
+            }
+        }
+        Ok(Look::Done(()))
+    })
+    .await?;
+    let now = kube.leader(system).await?;
+    ensure!(now != old_leader, "the thawed leader took the Lease back");
+    // It noticed: it ends itself and starts anew as a follower.
+    until("both operators are ready again", TAKEOVER, async || {
+        let pods = kube.pods(system, "app.kubernetes.io/name=plenum-operator").await?;
+        let ready = pods.iter().filter(|pod| grants::is_ready(pod)).count();
+        Ok(Look::when(ready >= 2, (), || format!("{ready} of {} ready", pods.len())))
+    })
+    .await
+}

@@ -1,0 +1,166 @@
+//! [`SessionService`] over media nodes: each call goes to the node that runs the room now.
+
+mod binding;
+mod flow;
+mod socket;
+
+use crate::leader::Leader;
+use crate::metrics::{Counters, Kind};
+use crate::rates::Rates;
+use crate::routes::Routes;
+use crate::sockets::SocketPermits;
+use crate::{ApiKeys, auth};
+use binding::{REQUEST_PATIENCE, refusal_of};
+use plenum_protocol::control::{OpenSession, PatchSession, SessionOpened, SessionOwner, SessionPatched};
+use plenum_protocol::flow::FlowReport;
+use plenum_protocol::ids::{RoomName, SessionId};
+use plenum_protocol::problem::Code;
+use plenum_protocol::token::{MintToken, MintedToken};
+use plenum_runtime::client::ControlClient;
+use plenum_runtime::shutdown::Shutdown;
+use plenum_signaling::{
+    Access, BasicCredentials, JoinRequest, NewSession, PatchRequest, Refusal, RoomConnection, SessionService,
+    SourceAddress,
+};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// How long a node may take to answer.
+const CALL_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What a gateway is made of.
+pub struct Parts {
+    /// Name of this pod, shown in legs.
+    pub pod: String,
+    /// Region of this pod's node, when known.
+    pub region: Option<String>,
+    /// API keys.
+    pub keys: ApiKeys,
+    /// Rooms.
+    pub routes: Routes,
+    /// The operator's leader.
+    pub leader: Leader,
+    /// Calls to nodes and to the leader.
+    pub client: ControlClient,
+    /// Metrics.
+    pub counters: Counters,
+    /// Requests by source.
+    pub requests: Rates,
+    /// Tokens by source.
+    pub tokens: Rates,
+    /// Room sockets.
+    pub sockets: SocketPermits,
+    /// Once requested, sockets are told to join elsewhere.
+    pub closing: Shutdown,
+}
+
+/// One replica. Clones share it.
+#[derive(Clone)]
+pub struct Gateway(Arc<Parts>);
+
+impl Gateway {
+    /// A gateway of these parts.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// Whether a source may ask once more; counts when not.
+    pub(crate) fn may_request(&self, source: IpAddr, now: Instant) -> bool {
+        let may = self.0.requests.take(source, now);
+        if !may {
+            self.0.counters.limited();
+        }
+        may
+    }
+
+    async fn open(&self, access: &Access, session: NewSession) -> Result<SessionOpened, Refusal> {
+        let NewSession { kind, participant_key, offer } = session;
+        let owner = SessionOwner { participant_key, identity: access.identity.clone(), name: access.name.clone() };
+        let gateway = self.0.pod.clone();
+        let request = OpenSession { epoch: Default::default(), session: kind, owner, gateway, offer };
+        self.on_node(&access.room, REQUEST_PATIENCE, |bound| {
+            let request = OpenSession { epoch: bound.epoch, ..request.clone() };
+            async move {
+                let path = format!("/v1/rooms/{}/sessions", bound.uid);
+                self.0.client.post(&bound.target(), &path, &request, CALL_TIMEOUT).await
+            }
+        })
+        .await
+    }
+}
+
+impl SessionService for Gateway {
+    async fn authorize(&self, room: &RoomName, token: &str) -> Result<Access, Refusal> {
+        auth::authorize(&self.0.keys, room, token, unix_seconds())
+    }
+
+    async fn open_session(&self, access: &Access, session: NewSession) -> Result<SessionOpened, Refusal> {
+        let kind = match session.kind {
+            plenum_protocol::control::SessionKind::Publish => Kind::Whip,
+            plenum_protocol::control::SessionKind::Subscribe { .. } => Kind::Whep,
+        };
+        let result = self.open(access, session).await;
+        self.0.counters.opened(kind, &result);
+        result
+    }
+
+    async fn patch_session(&self, access: &Access, patch: PatchRequest) -> Result<SessionPatched, Refusal> {
+        let bound = self.bound_now(&access.room).ok_or_else(no_session)?;
+        let PatchRequest { session, if_match, fragment } = patch;
+        let request = PatchSession { room: bound.uid.clone(), if_match: Some(if_match), fragment };
+        let path = format!("/v1/sessions/{session}");
+        let answer = self.0.client.patch(&bound.target(), &path, &request, CALL_TIMEOUT).await;
+        answer.map_err(|error| self.session_refusal(error))
+    }
+
+    async fn close_session(&self, access: &Access, session: &SessionId) -> Result<(), Refusal> {
+        let bound = self.bound_now(&access.room).ok_or_else(no_session)?;
+        let path = format!("/v1/sessions/{session}?room={}", bound.uid);
+        let answer = self.0.client.delete(&bound.target(), &path, CALL_TIMEOUT).await;
+        answer.map_err(|error| self.session_refusal(error))
+    }
+
+    async fn join(&self, access: &Access, join: JoinRequest) -> Result<RoomConnection, Refusal> {
+        let result = self.join_room(access, join).await;
+        self.0.counters.opened(Kind::Socket, &result);
+        result
+    }
+
+    async fn flow(&self, access: &Access) -> Result<FlowReport, Refusal> {
+        self.room_flow(&access.room).await
+    }
+
+    async fn mint_token(
+        &self,
+        credentials: BasicCredentials,
+        source: Option<SourceAddress>,
+        wish: MintToken,
+    ) -> Result<MintedToken, Refusal> {
+        if source.is_some_and(|SourceAddress(address)| !self.0.tokens.take(address, Instant::now())) {
+            self.0.counters.limited();
+            return Err(Refusal::new(Code::RateLimited, "too many token requests from this address"));
+        }
+        let result = auth::mint(&self.0.keys, &credentials, wish, unix_seconds());
+        self.0.counters.opened(Kind::Token, &result);
+        result
+    }
+}
+
+impl Gateway {
+    /// Sessions live and die with the binding that they were opened under.
+    fn session_refusal(&self, error: plenum_runtime::client::CallError) -> Refusal {
+        self.count(&error);
+        if error.code() == Some(Code::NotGranted) { no_session() } else { refusal_of(error) }
+    }
+}
+
+fn no_session() -> Refusal {
+    Refusal::new(Code::NotFound, "there is no such session in this room")
+}
+
+/// A clock before 1970 lets no token pass.
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

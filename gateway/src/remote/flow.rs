@@ -1,0 +1,44 @@
+//! Which way a room's media goes: the node's legs with the place of the media pod and of this gateway.
+
+use super::{CALL_TIMEOUT, Gateway, refusal_of};
+use plenum_protocol::flow::{FlowReport, RoomLegs, count_legs, media_server_flow};
+use plenum_protocol::ids::RoomName;
+use plenum_protocol::problem::Code;
+use plenum_signaling::Refusal;
+
+impl Gateway {
+    /// Legs with addresses; a room that is not bound has none.
+    pub(super) async fn room_flow(&self, room: &RoomName) -> Result<FlowReport, Refusal> {
+        if self.0.routes.get(room).is_none() {
+            return Err(Refusal::new(Code::NotFound, format!("there is no Room {room}")));
+        }
+        let bound = self.bound_now(room);
+        let legs = match &bound {
+            None => Vec::new(),
+            Some(bound) => {
+                let path = format!("/v1/rooms/{}/legs?epoch={}", bound.uid, bound.epoch);
+                match self.0.client.get::<RoomLegs>(&bound.target(), &path, CALL_TIMEOUT).await {
+                    Ok(answer) => answer.legs,
+                    // Bound, but its node has not heard of it yet: nobody can be in it.
+                    Err(error) if error.code() == Some(Code::NotGranted) => Vec::new(),
+                    Err(error) => {
+                        self.count(&error);
+                        return Err(refusal_of(error));
+                    }
+                }
+            }
+        };
+        let counts = count_legs(&legs);
+        let (flow, basis) = media_server_flow(counts);
+        Ok(FlowReport {
+            room: room.clone(),
+            flow,
+            basis,
+            counts,
+            gateway: self.0.pod.clone(),
+            gateway_region: self.0.region.clone(),
+            media: bound.map(|bound| bound.place.media),
+            legs,
+        })
+    }
+}

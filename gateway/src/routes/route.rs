@@ -1,0 +1,175 @@
+//! One Room as a gateway needs it. Pure.
+
+use plenum_api::Room;
+use plenum_api::conditions::{ACCEPTED, READY, SCHEDULED, Truth};
+use plenum_api::room::{Assignment, Binding, DesiredState};
+use plenum_protocol::control::node_san;
+use plenum_protocol::flow::MediaPlace;
+use plenum_protocol::ids::{Epoch, RoomName, RoomUid};
+use plenum_runtime::client::Target;
+use std::net::SocketAddr;
+
+/// The media pod of a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Namespace of the pod: names its certificate.
+    pub namespace: String,
+    /// Its control API.
+    pub control: SocketAddr,
+    /// What the flow shows of it.
+    pub media: MediaPlace,
+}
+
+/// What a room can do for a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It runs on this pod.
+    Bound(Place),
+    /// It runs nowhere.
+    Unbound {
+        /// Why, from its conditions, for people.
+        why: String,
+        /// It is bound when somebody joins.
+        awaits_participant: bool,
+        /// The operator expects that it can be bound.
+        hopeful: bool,
+    },
+    /// `desiredState: Closed`, or it is being deleted.
+    Closed,
+}
+
+/// A room and its binding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// The room.
+    pub name: RoomName,
+    /// Which of the rooms that had this name.
+    pub uid: RoomUid,
+    /// The binding; 0 before the first.
+    pub epoch: Epoch,
+    /// What it can do.
+    pub standing: Standing,
+}
+
+impl Place {
+    /// Whom to call.
+    #[must_use]
+    pub fn target(&self) -> Target {
+        Target::new(self.control, node_san(&self.namespace))
+    }
+
+    fn of(assignment: &Assignment) -> Option<Self> {
+        Some(Self {
+            namespace: assignment.namespace.clone(),
+            control: assignment.control_address()?.parse().ok()?,
+            media: MediaPlace {
+                pod: assignment.pod.clone(),
+                node: assignment.node.clone(),
+                region: assignment.region.clone(),
+                zone: assignment.zone.clone(),
+            },
+        })
+    }
+}
+
+impl Route {
+    /// From the resource; `None` when it has no name or uid, which the API server never sends.
+    #[must_use]
+    pub fn of(room: &Room) -> Option<Self> {
+        let metadata = &room.metadata;
+        let name = RoomName { namespace: metadata.namespace.clone()?, name: metadata.name.clone()? };
+        let uid = metadata.uid.as_ref()?.parse().ok()?;
+        Some(Self { name, uid, epoch: Epoch(room.epoch()), standing: standing(room) })
+    }
+}
+
+fn standing(room: &Room) -> Standing {
+    if room.spec.desired_state == DesiredState::Closed || room.metadata.deletion_timestamp.is_some() {
+        return Standing::Closed;
+    }
+    match room.media_assignment().and_then(Place::of) {
+        Some(place) => Standing::Bound(place),
+        None => Standing::Unbound {
+            why: why_unbound(room),
+            awaits_participant: room.spec.placement.binding == Binding::WaitForFirstParticipant,
+            hopeful: room.condition(READY).is_some_and(|condition| condition.status == Truth::True.as_str()),
+        },
+    }
+}
+
+/// The first condition that is not met explains it best.
+fn why_unbound(room: &Room) -> String {
+    let unmet = |kind: &&str| room.condition(kind).is_some_and(|found| found.status != Truth::True.as_str());
+    let condition = [ACCEPTED, SCHEDULED, READY].iter().find(|kind| unmet(kind)).and_then(|kind| room.condition(kind));
+    match condition {
+        Some(condition) if !condition.message.is_empty() => format!("{}: {}", condition.reason, condition.message),
+        Some(condition) => condition.reason.clone(),
+        None => "the operator has not placed it yet".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn room(spec: Value, status: Value) -> Room {
+        let mut spec = spec;
+        spec["topology"] = json!("MediaServer");
+        let metadata = json!({"namespace": "team-a", "name": "demo", "uid": "u-1"});
+        let whole = json!({"apiVersion": "rtc.plenum.dev/v1alpha1", "kind": "Room", "metadata": metadata, "spec": spec, "status": status});
+        serde_json::from_value(whole).unwrap()
+    }
+
+    fn condition(kind: &str, status: &str, message: &str) -> Value {
+        json!({"type": kind, "status": status, "reason": "NoPool", "message": message, "lastTransitionTime": "2026-01-01T00:00:00Z"})
+    }
+
+    fn bound() -> Value {
+        json!({
+            "placement": {"epoch": 3, "region": "eu", "decidedAt": "2026-01-01T00:00:00Z", "reason": "near"},
+            "assignments": [{
+                "role": "Media", "namespace": "media", "pool": "eu", "pod": "eu-0-abcde", "bootId": "b", "node": "n1",
+                "region": "eu", "zone": "eu-a",
+                "endpoints": [{"purpose": "Control", "protocol": "TCP", "address": "10.0.0.7", "port": 7443}],
+            }],
+        })
+    }
+
+    #[test]
+    fn a_bound_room_names_pod_address_and_epoch() {
+        let route = Route::of(&room(json!({}), bound())).unwrap();
+        let Standing::Bound(place) = &route.standing else { panic!("{route:?}") };
+        assert_eq!(
+            (route.epoch, place.target().to_string().as_str()),
+            (Epoch(3), "node.media.plenum.internal at 10.0.0.7:7443")
+        );
+        assert_eq!(place.media.zone.as_deref(), Some("eu-a"));
+    }
+
+    #[test]
+    fn a_closed_room_is_closed_even_while_bound() {
+        let route = Route::of(&room(json!({"desiredState": "Closed"}), bound())).unwrap();
+        assert_eq!(route.standing, Standing::Closed);
+    }
+
+    #[test]
+    fn an_unbound_room_says_why_by_its_first_unmet_condition() {
+        let conditions = [
+            condition("Accepted", "True", ""),
+            condition("Scheduled", "False", "no pool in eu"),
+            condition("Ready", "False", "x"),
+        ];
+        let route = Route::of(&room(json!({}), json!({"conditions": conditions}))).unwrap();
+        let why = "NoPool: no pool in eu".to_owned();
+        assert_eq!(route.standing, Standing::Unbound { why, awaits_participant: false, hopeful: false });
+    }
+
+    #[test]
+    fn a_room_that_waits_for_its_first_participant_is_hopeful_while_ready() {
+        let spec = json!({"placement": {"binding": "WaitForFirstParticipant"}});
+        let route = Route::of(&room(spec, json!({"conditions": [condition("Ready", "True", "")]}))).unwrap();
+        let Standing::Unbound { awaits_participant, hopeful, .. } = route.standing else { panic!("{route:?}") };
+        assert!(awaits_participant && hopeful);
+    }
+}

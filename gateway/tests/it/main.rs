@@ -1,0 +1,8 @@
+//! A gateway over media nodes that the tests play: real mutual TLS, real sockets, on loopback.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that fails is a test that fails")]
+
+mod fake_node;
+mod http_sessions;
+mod sockets;
+mod world;

@@ -1,0 +1,56 @@
+//! What the engine tells its owner.
+
+use crate::config::SessionKey;
+
+/// Drained with `Engine::poll_event`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// ICE and DTLS are done; media can flow. For a publisher this is the moment to announce the publication.
+    SessionConnected {
+        /// Which session.
+        session: SessionKey,
+        /// It carries an audio track.
+        audio: bool,
+        /// It carries a video track.
+        video: bool,
+    },
+    /// The session is over and its state is gone. Not emitted for sessions that the owner closed itself.
+    SessionClosed {
+        /// Which session.
+        session: SessionKey,
+        /// Why.
+        reason: CloseReason,
+    },
+}
+
+/// Why a session ended. A fieldless enum, so that its name can be a metric label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CloseReason {
+    /// The peer sent DTLS `close_notify`.
+    PeerClosed,
+    /// No authenticated connectivity check for 30 s (RFC 7675).
+    ConsentExpired,
+    /// ICE and DTLS did not complete within 15 s.
+    HandshakeTimeout,
+    /// DTLS failed: wrong certificate fingerprint, no common cipher or SRTP profile.
+    HandshakeFailed,
+    /// The publication that a subscriber received is gone.
+    PublicationEnded,
+    /// The transport library panicked; the session was cut off to save the others.
+    Internal,
+}
+
+impl CloseReason {
+    /// Stable name for logs and metric labels.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PeerClosed => "PeerClosed",
+            Self::ConsentExpired => "ConsentExpired",
+            Self::HandshakeTimeout => "HandshakeTimeout",
+            Self::HandshakeFailed => "HandshakeFailed",
+            Self::PublicationEnded => "PublicationEnded",
+            Self::Internal => "Internal",
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! A virtual network with virtual time: the engine in the middle, full ICE and DTLS clients around it.
+#![allow(dead_code, unreachable_pub, reason = "shared by test binaries that use a part of it each")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a helper of tests fails like a test")]
+
+pub mod client;
+pub mod net;
+pub mod offer;
+pub mod rtc_stack;
+pub mod str0m_parts;
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use plenum_media_core::srtp::Profile;
+
+/// ICE (full, controlling) and DTLS (active) of a client.
+pub trait Stack {
+    fn credentials(&self) -> (String, String);
+    fn fingerprint(&self) -> String;
+    /// Starts checks towards the node, whose credentials are `remote`.
+    fn start(&mut self, now: Instant, remote: (&str, &str), node: SocketAddr);
+    /// New credentials, checks from `address`; call `start` again with the node's new ones.
+    fn restart(&mut self, now: Instant, address: SocketAddr);
+    fn handle(&mut self, now: Instant, datagram: &[u8]);
+    fn tick(&mut self, now: Instant);
+    fn transmit(&mut self) -> Option<Vec<u8>>;
+    fn keys(&mut self) -> Option<(Profile, Vec<u8>)>;
+    /// Sends `close_notify`.
+    fn close(&mut self, now: Instant);
+}
+
+/// Deterministic pseudo-random numbers (xorshift64*), seeded by each test.
+pub struct Dice(u64);
+
+impl Dice {
+    pub fn new(seed: u64) -> Self {
+        Self(seed.max(1))
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    pub fn chance(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+
+    pub fn bytes(&mut self, len: usize) -> Vec<u8> {
+        (0..len).map(|_| self.next() as u8).collect()
+    }
+}

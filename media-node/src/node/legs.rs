@@ -1,0 +1,55 @@
+//! The legs of a room: what the engine measures, with whose they are and what their clients say.
+
+use super::Node;
+use crate::rooms::LegOwner;
+use crate::worker::AskError;
+use plenum_media_core::{SessionPhase, SessionStats};
+use plenum_protocol::flow::{CandidateType, Leg, LegEnd, LegState, RoomLegs};
+use plenum_protocol::ids::{Epoch, RoomUid};
+use plenum_protocol::problem::Problem;
+use std::net::SocketAddr;
+
+impl Node {
+    /// `GET /v1/rooms/{uid}/legs?epoch=`.
+    pub(crate) async fn room_legs(&self, uid: RoomUid, epoch: Epoch) -> Result<RoomLegs, Problem> {
+        let (worker, room, mut owners) =
+            self.read(|rooms| rooms.leg_owners(&uid, epoch)).map_err(|refusal| refusal.problem())?;
+        let worker = self.worker(worker).ok_or_else(|| AskError::Silent.problem())?;
+        let stats = worker.legs(room).await.map_err(|error| error.problem())?;
+        let mut legs: Vec<Leg> =
+            stats.into_iter().filter_map(|stats| Some(leg(owners.remove(&stats.session)?, &stats))).collect();
+        legs.sort_by(|a, b| a.session.cmp(&b.session));
+        Ok(RoomLegs { uid, epoch, legs })
+    }
+}
+
+fn leg(owner: LegOwner, stats: &SessionStats) -> Leg {
+    Leg {
+        session: owner.session,
+        participant: owner.participant,
+        participant_name: owner.participant_name,
+        role: owner.role,
+        publication: owner.publication,
+        state: match stats.phase {
+            SessionPhase::Connecting => LegState::Connecting,
+            SessionPhase::Connected => LegState::Connected,
+        },
+        gateway: owner.gateway,
+        client: end(stats.remote, None),
+        node: end(stats.local, Some(CandidateType::Host)),
+        protocol: "udp".to_owned(),
+        rtt_micros: stats.rtt_micros,
+        receive_kbps: stats.receive_kbps,
+        send_kbps: stats.send_kbps,
+        packets: stats.packets,
+        client_view: owner.view,
+    }
+}
+
+fn end(address: Option<SocketAddr>, candidate_type: Option<CandidateType>) -> LegEnd {
+    LegEnd {
+        candidate_type: address.and(candidate_type),
+        address: address.map(|address| address.ip().to_string()),
+        port: address.map(|address| address.port()),
+    }
+}

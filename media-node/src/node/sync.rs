@@ -1,0 +1,88 @@
+//! The leader's word: terms, configuration, grants, revocations; and what it is told.
+
+use super::{Node, State, bad_request};
+use crate::rooms::Applied;
+use crate::worker::Command;
+use plenum_protocol::control::{Grant, MAX_GRANTS, NodeConfig, Revocation, SyncReport, SyncRequest};
+use plenum_protocol::problem::{Code, Problem};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Most outside addresses.
+const MAX_ADDRESSES: usize = 8;
+
+impl Node {
+    /// One `POST /v1/sync`: all of it or, when it is refused, nothing. The same one again changes nothing.
+    pub(crate) fn sync(&self, request: SyncRequest) -> Result<SyncReport, Problem> {
+        let SyncRequest { term, known, config, grants, revocations } = request;
+        if grants.len() > MAX_GRANTS || revocations.len() > MAX_GRANTS {
+            return Err(bad_request(format!("at most {MAX_GRANTS} grants and as many revocations fit into one sync")));
+        }
+        let config = config.map(check_config).transpose()?;
+        if let Some(bad) = grants.iter().find(|grant| grant.epoch.0 < 1 || grant.max_participants == 0) {
+            return Err(bad_request(format!("the grant of {} needs an epoch and participants above 0", bad.room)));
+        }
+        self.with(|state| {
+            if term < state.term {
+                let detail = format!("a leader of term {} has spoken; this is term {}", state.term.0, term.0);
+                return Err(Problem::new(Code::StaleTerm, detail));
+            }
+            if known.as_ref().is_some_and(|known| known.boot_id != self.boot_id) {
+                return Err(Problem::new(Code::WrongBoot, "this is another start of the node: forget what it had"));
+            }
+            state.term = term;
+            if let Some((config, outside)) = config {
+                self.configure(state, config, outside);
+            }
+            revocations.iter().for_each(|revocation| revoke(state, revocation));
+            grants.iter().for_each(|grant| take_grant(state, grant));
+            let report = state.rooms.report(&self.boot_id, known.as_ref());
+            Ok(SyncReport {
+                boot_id: self.boot_id.clone(),
+                configured: state.config.is_some(),
+                state_version: report.version,
+                whole: report.whole,
+                rooms: report.rooms,
+                ended: report.ended,
+                load: self.node_load(&state.rooms),
+            })
+        })
+    }
+
+    fn configure(&self, state: &mut State, config: NodeConfig, outside: Arc<[IpAddr]>) {
+        if state.config.as_ref() == Some(&config) {
+            return;
+        }
+        tracing::info!(accepting = config.accepting, addresses = outside.len(), "configured");
+        for worker in &self.workers {
+            worker.tell(Command::Configure { outside: Arc::clone(&outside) });
+        }
+        state.config = Some(config);
+        state.rooms.set_admission(state.admission());
+        self.readiness.set(!state.terminating);
+    }
+}
+
+fn check_config(config: NodeConfig) -> Result<(NodeConfig, Arc<[IpAddr]>), Problem> {
+    let parsed: Result<Arc<[IpAddr]>, _> = config.outside_addresses.iter().map(|text| text.parse()).collect();
+    let outside = parsed.map_err(|_| bad_request("outsideAddresses must be IP addresses without port"))?;
+    if outside.is_empty() || outside.len() > MAX_ADDRESSES {
+        return Err(bad_request(format!("outsideAddresses must hold 1 to {MAX_ADDRESSES} addresses")));
+    }
+    Ok((config, outside))
+}
+
+fn take_grant(state: &mut State, grant: &Grant) {
+    let (room, epoch) = (&grant.room, grant.epoch.0);
+    match state.rooms.grant(grant) {
+        Applied::Added => tracing::info!(%room, epoch, "room granted"),
+        Applied::Renewed => {}
+        refused => tracing::warn!(%room, epoch, ?refused, "grant refused"),
+    }
+}
+
+fn revoke(state: &mut State, revocation: &Revocation) {
+    if let Some(room) = state.rooms.revoke(revocation) {
+        tracing::info!(%room, epoch = revocation.epoch.0, reason = ?revocation.reason, "room revoked");
+    }
+}

@@ -1,0 +1,315 @@
+//! News from watches, pods and gateways, and what is reconciled because of it.
+
+use crate::context::Context;
+use crate::ledger::uid_of;
+use crate::planner::PodKey;
+use crate::pods;
+use k8s_openapi::api::core::v1::{Node as KubeNode, Pod};
+use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
+use plenum_api::{RelayPool, Room, names};
+use plenum_protocol::ids::RoomName;
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+
+/// How much news may wait; senders wait when it is full.
+const BACKLOG: usize = 4_096;
+
+/// How long a new leader waits for the first answers of all pods.
+const SOUNDING: Duration = Duration::from_secs(1);
+
+/// One piece of news.
+pub enum Change {
+    /// A Room was made or changed.
+    Room(Arc<Room>),
+    /// A Room is gone.
+    RoomDeleted(Arc<Room>),
+    /// All Rooms were listed anew.
+    RoomsListed,
+    /// A RelayPool was made or changed.
+    Pool(Arc<RelayPool>),
+    /// A RelayPool is gone.
+    PoolDeleted(Arc<RelayPool>),
+    /// All RelayPools were listed anew.
+    PoolsListed,
+    /// A media pod was made or changed.
+    Pod(Arc<Pod>),
+    /// A media pod is gone.
+    PodDeleted(Arc<Pod>),
+    /// All media pods were listed anew.
+    PodsListed,
+    /// Gateways came or went.
+    Gateways,
+    /// A node changed; unset: one is gone, or all were listed anew.
+    Nodes(Option<Arc<KubeNode>>),
+    /// Namespaces changed.
+    Namespaces,
+    /// A pod said something new about these rooms.
+    Reported(Vec<RoomName>),
+    /// A pod began or ceased to serve, started again, or died.
+    Node(PodKey),
+    /// Rooms of this pod are to be looked at again.
+    RoomsOf(PodKey),
+    /// Somebody wants to join.
+    Wanted(RoomName),
+}
+
+/// Where news goes.
+#[derive(Clone)]
+pub struct Changes(mpsc::Sender<Change>);
+
+impl Changes {
+    /// A bounded way for news.
+    #[must_use]
+    pub fn new() -> (Self, mpsc::Receiver<Change>) {
+        let (sender, receiver) = mpsc::channel(BACKLOG);
+        (Self(sender), receiver)
+    }
+
+    /// Waits while the backlog is full. News after the end of a leadership is of no use and dropped.
+    pub async fn send(&self, change: Change) {
+        if self.0.send(change).await.is_err() {
+            tracing::debug!("news after the end of the leadership");
+        }
+    }
+}
+
+/// Turns news into objects to reconcile.
+pub struct Dispatcher {
+    context: Arc<Context>,
+    rooms: mpsc::Sender<ObjectRef<Room>>,
+    pools: mpsc::Sender<ObjectRef<RelayPool>>,
+    had_gateway: bool,
+    /// Digests of what pools look at, by node.
+    faces: HashMap<String, u64>,
+}
+
+/// Digest of a node's addresses, region and zone.
+fn face_of(node: &KubeNode) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for address in node.status.iter().filter_map(|status| status.addresses.as_ref()).flatten() {
+        (&address.type_, &address.address).hash(&mut hasher);
+    }
+    for label in [names::TOPOLOGY_REGION, names::TOPOLOGY_ZONE] {
+        node.labels().get(label).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+impl Dispatcher {
+    /// `rooms` and `pools` feed the reconcilers.
+    #[must_use]
+    pub fn new(
+        context: Arc<Context>,
+        rooms: mpsc::Sender<ObjectRef<Room>>,
+        pools: mpsc::Sender<ObjectRef<RelayPool>>,
+    ) -> Self {
+        let had_gateway = context.caches.has_gateway();
+        Self { context, rooms, pools, had_gateway, faces: HashMap::new() }
+    }
+
+    /// Runs until the senders are gone. The caches must hold whole lists already.
+    pub async fn run(mut self, mut changes: mpsc::Receiver<Change>) {
+        self.handle(Change::PodsListed).await;
+        self.sound().await;
+        self.handle(Change::RoomsListed).await;
+        while let Some(change) = changes.recv().await {
+            self.handle(change).await;
+        }
+    }
+
+    /// A new leader hears the pods once before it judges rooms: a pod that has not answered yet is no reason to say
+    /// that there is none.
+    async fn sound(&self) {
+        let deadline = Instant::now() + SOUNDING;
+        while !self.context.fleet.is_sounded() && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    async fn handle(&mut self, change: Change) {
+        match change {
+            Change::Room(room) => self.room(room).await,
+            Change::RoomDeleted(room) => self.room_deleted(&room),
+            Change::RoomsListed => self.rooms_listed().await,
+            Change::Pool(pool) => {
+                self.queue_pool(ObjectRef::from_obj(self.context.pools.seen(pool).as_ref())).await;
+                self.queue_unbound().await;
+            }
+            Change::PoolDeleted(pool) => {
+                self.context.pools.gone(&pool);
+                self.queue_unbound().await;
+            }
+            Change::PoolsListed => self.queue_all_pools().await,
+            Change::Nodes(node) => self.nodes(node).await,
+            Change::Namespaces => self.queue_unbound().await,
+            Change::Pod(pod) => self.pod(pod).await,
+            Change::PodDeleted(pod) => self.pod_deleted(&pod).await,
+            Change::PodsListed => self.pods_listed().await,
+            Change::Gateways => self.gateways().await,
+            Change::Reported(names) => self.queue_rooms(names).await,
+            Change::RoomsOf(key) => self.queue_rooms_of(&key).await,
+            Change::Node(key) => self.node(&key).await,
+            Change::Wanted(name) => self.queue_rooms(vec![name]).await,
+        }
+    }
+
+    async fn room(&self, room: Arc<Room>) {
+        let newest = self.context.rooms.seen(room);
+        let Some(uid) = uid_of(&newest) else { return };
+        let now = Instant::now();
+        let before = self.context.ledger().seen(&uid, now).bound;
+        self.context.ledger().observe(&newest, now);
+        let after = self.context.ledger().seen(&uid, now).bound;
+        if let Some(bound) = before.filter(|before| Some(before) != after.as_ref()) {
+            self.context.fleet.kick(&bound.pod);
+        }
+        self.queue_room(ObjectRef::from_obj(newest.as_ref())).await;
+    }
+
+    fn room_deleted(&self, room: &Room) {
+        self.context.rooms.gone(room);
+        let Some(uid) = uid_of(room) else { return };
+        let pod = self.context.ledger().forget(&uid, Instant::now());
+        if let Some(pod) = pod {
+            self.context.fleet.kick(&pod);
+        }
+    }
+
+    async fn rooms_listed(&self) {
+        let rooms = self.context.caches.rooms.state();
+        let now = Instant::now();
+        let present: BTreeSet<_> = rooms.iter().filter_map(|room| uid_of(room)).collect();
+        let gone = self.context.ledger().missing_from(&present);
+        for uid in gone {
+            let pod = self.context.ledger().forget(&uid, now);
+            if let Some(pod) = pod {
+                self.context.fleet.kick(&pod);
+            }
+        }
+        for room in &rooms {
+            self.context.ledger().observe(&self.context.rooms.newest(room.clone()), now);
+        }
+        for room in rooms {
+            self.queue_room(ObjectRef::from_obj(room.as_ref())).await;
+        }
+    }
+
+    async fn pod(&self, pod: Arc<Pod>) {
+        let pod = self.context.pods.seen(pod);
+        let Some(key) = pods::key_of(&pod) else { return };
+        crate::nodes::follow(&self.context, &pod);
+        self.queue_pool_of(&pod).await;
+        if pods::is_terminating(&pod) || pods::is_finished(&pod) || pods::is_draining(&pod) {
+            self.queue_rooms_of(&key).await;
+        }
+    }
+
+    async fn pod_deleted(&self, pod: &Pod) {
+        self.context.pods.gone(pod);
+        let Some(key) = pods::key_of(pod) else { return };
+        self.context.fleet.farewell(&key);
+        self.queue_pool_of(pod).await;
+        self.queue_rooms_of(&key).await;
+    }
+
+    async fn pods_listed(&self) {
+        let shown = self.context.caches.pods.state();
+        let present: BTreeSet<PodKey> = shown.iter().filter_map(|pod| pods::key_of(pod)).collect();
+        for pod in shown {
+            self.pod(pod).await;
+        }
+        for key in self.context.fleet.keys().into_iter().filter(|key| !present.contains(key)) {
+            self.context.fleet.farewell(&key);
+            self.queue_rooms_of(&key).await;
+        }
+        self.queue_all_pools().await;
+    }
+
+    /// Kubelets write their nodes' status every few seconds: only what pools look at counts.
+    async fn nodes(&mut self, node: Option<Arc<KubeNode>>) {
+        let Some(node) = node else {
+            self.faces.clear();
+            return self.queue_all_pools().await;
+        };
+        let face = face_of(&node);
+        if self.faces.insert(node.name_any(), face) != Some(face) {
+            self.queue_all_pools().await;
+        }
+    }
+
+    async fn gateways(&mut self) {
+        let has_gateway = self.context.caches.has_gateway();
+        if std::mem::replace(&mut self.had_gateway, has_gateway) != has_gateway {
+            for room in self.context.caches.rooms.state() {
+                self.queue_room(ObjectRef::from_obj(room.as_ref())).await;
+            }
+        }
+    }
+
+    /// A pod that serves now may take rooms that wait; one that does not may have to give up its own.
+    async fn node(&self, key: &PodKey) {
+        if let Some(pod) = self.context.pod(key) {
+            self.queue_pool_of(&pod).await;
+        }
+        self.queue_rooms_of(key).await;
+        self.queue_unbound().await;
+        if self.context.fleet.view(key).serves {
+            self.queue_enduring(key).await;
+        }
+    }
+
+    /// Rooms whose own pod leaves or is lost and that found no other place so far.
+    async fn queue_enduring(&self, newcomer: &PodKey) {
+        for pod in self.context.media_pods() {
+            let Some(key) = pods::key_of(&pod).filter(|key| key != newcomer) else { continue };
+            let view = self.context.fleet.view(&key);
+            if view.dead || pods::is_terminating(&pod) || pods::is_draining(&pod) {
+                self.queue_rooms_of(&key).await;
+            }
+        }
+    }
+
+    async fn queue_rooms_of(&self, key: &PodKey) {
+        let names = self.context.ledger().rooms_on(key);
+        self.queue_rooms(names).await;
+    }
+
+    async fn queue_unbound(&self) {
+        let names = self.context.ledger().unbound();
+        self.queue_rooms(names).await;
+    }
+
+    async fn queue_rooms(&self, names: Vec<RoomName>) {
+        for RoomName { namespace, name } in names {
+            self.queue_room(ObjectRef::new(&name).within(&namespace)).await;
+        }
+    }
+
+    async fn queue_all_pools(&self) {
+        for pool in self.context.caches.pools.state() {
+            self.queue_pool(ObjectRef::from_obj(pool.as_ref())).await;
+        }
+    }
+
+    async fn queue_pool_of(&self, pod: &Pod) {
+        if let (Some(namespace), Some(pool)) = (pod.namespace(), pods::pool_of(pod)) {
+            self.queue_pool(ObjectRef::new(pool).within(&namespace)).await;
+        }
+    }
+
+    async fn queue_room(&self, room: ObjectRef<Room>) {
+        if self.rooms.send(room).await.is_err() {
+            tracing::debug!("the room reconciler has ended");
+        }
+    }
+
+    async fn queue_pool(&self, pool: ObjectRef<RelayPool>) {
+        if self.pools.send(pool).await.is_err() {
+            tracing::debug!("the pool reconciler has ended");
+        }
+    }
+}

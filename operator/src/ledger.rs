@@ -1,0 +1,272 @@
+//! Which room is bound where, how much that reserves, and what the pods said of it: the leader's memory of bindings.
+//!
+//! Rooms' statuses in the API server are the truth; this follows them by watch, and runs ahead only between a plan and
+//! its write (a provisional binding), so that two plans never take the same place. Time is an argument.
+
+mod entry;
+mod on_pod;
+
+use crate::planner::{Bound, PodKey, RoomSeen};
+use entry::Entry;
+use on_pod::OnPod;
+use plenum_api::Room;
+use plenum_api::room::DesiredState;
+use plenum_protocol::control::{Grant, RevokeReason, RoomState};
+use plenum_protocol::ids::{BootId, Epoch, RoomName, RoomUid};
+use std::collections::{BTreeSet, HashMap};
+use std::time::{Duration, Instant};
+
+pub use entry::{RoomLoad, bound_of, reserve_of, uid_of};
+pub use on_pod::PodLoad;
+
+/// How long a deleted room is remembered, so that a pod that comes back late is told.
+const REMEMBER_DELETED: Duration = Duration::from_secs(600);
+/// How long somebody's wish to join is good for.
+const WISH_TTL: Duration = Duration::from_secs(30);
+
+/// How often a pod may decline a grant before the room is bound anew.
+const PATIENCE: u32 = 3;
+
+/// How a grant that a pod holds stands with the API server's truth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// As it should be, or newer than what this process knows.
+    Fine,
+    /// It must end.
+    Revoke(RevokeReason),
+    /// The room is not known here: a fresh read must tell.
+    Unknown,
+}
+
+/// The ledger. Not shared by itself: the context holds it behind a lock.
+#[derive(Default)]
+pub struct Ledger {
+    rooms: HashMap<RoomUid, Entry>,
+    /// Pods with at least one room.
+    by_pod: HashMap<PodKey, OnPod>,
+    deleted: HashMap<RoomUid, Instant>,
+}
+
+impl Ledger {
+    /// Takes a room as the API server has it. A provisional binding stays until its write is settled.
+    pub fn observe(&mut self, room: &Room, now: Instant) {
+        let Some(uid) = uid_of(room) else { return };
+        let epoch = Epoch(room.epoch());
+        let name = RoomName {
+            namespace: room.metadata.namespace.clone().unwrap_or_default(),
+            name: room.metadata.name.clone().unwrap_or_default(),
+        };
+        let entry = self.rooms.entry(uid.clone()).or_insert_with(|| Entry::new(name, now));
+        entry.closed = room.spec.desired_state == DesiredState::Closed;
+        if entry.provisional && epoch < entry.last_epoch {
+            return;
+        }
+        entry.provisional = false;
+        entry.last_epoch = epoch;
+        self.rebind(&uid, bound_of(room), reserve_of(room));
+    }
+
+    /// The write of a provisional binding failed: back to what the API server has.
+    pub fn settle(&mut self, room: &Room, now: Instant) {
+        if let Some(entry) = uid_of(room).and_then(|uid| self.rooms.get_mut(&uid)) {
+            entry.provisional = false;
+        }
+        self.observe(room, now);
+    }
+
+    /// Reserves a place before it is written.
+    pub fn reserve(&mut self, uid: &RoomUid, bound: Bound, reserve: i64) {
+        if let Some(entry) = self.rooms.get_mut(uid) {
+            entry.provisional = true;
+            entry.last_epoch = bound.epoch;
+            entry.wanted = None;
+            self.rebind(uid, Some(bound), reserve);
+        }
+    }
+
+    /// The room is deleted.
+    pub fn forget(&mut self, uid: &RoomUid, now: Instant) -> Option<PodKey> {
+        self.deleted.retain(|_, at| now.saturating_duration_since(*at) < REMEMBER_DELETED);
+        self.deleted.insert(uid.clone(), now);
+        let pod = self.rooms.get(uid).and_then(|entry| entry.bound.as_ref()).map(|bound| bound.pod.clone());
+        self.rebind(uid, None, 0);
+        self.rooms.remove(uid);
+        pod
+    }
+
+    /// Uids that are known here and not in `present`: deleted while no watch was running.
+    #[must_use]
+    pub fn missing_from(&self, present: &BTreeSet<RoomUid>) -> Vec<RoomUid> {
+        let mut missing: Vec<RoomUid> = self.rooms.keys().filter(|uid| !present.contains(*uid)).cloned().collect();
+        missing.sort();
+        missing
+    }
+
+    fn rebind(&mut self, uid: &RoomUid, bound: Option<Bound>, reserve: i64) {
+        let Some(entry) = self.rooms.get_mut(uid) else { return };
+        if let Some(old) = &entry.bound
+            && let Some(on_pod) = self.by_pod.get_mut(&old.pod)
+        {
+            on_pod.remove(uid, entry);
+            if on_pod.rooms.is_empty() {
+                self.by_pod.remove(&old.pod);
+            }
+        }
+        if entry.bound != bound {
+            entry.begin(bound.clone());
+        }
+        entry.reserve = reserve;
+        if let Some(bound) = bound {
+            self.by_pod.entry(bound.pod).or_default().add(uid, entry);
+        }
+    }
+
+    /// Takes a pod's word about a room. Returns the room's name when something changed that status shows.
+    pub fn report(&mut self, pod: &PodKey, state: &RoomState) -> Option<RoomName> {
+        let entry = self.rooms.get_mut(&state.uid)?;
+        let bound = entry.bound.as_ref()?;
+        if bound.pod != *pod || bound.epoch != state.epoch {
+            return None;
+        }
+        let before = (entry.weight(), entry.load);
+        entry.load.participants = state.participants;
+        entry.load.peak = entry.load.peak.max(state.participants);
+        entry.load.legs = state.legs;
+        let first = !std::mem::replace(&mut entry.reported, true);
+        if let Some(on_pod) = self.by_pod.get_mut(pod) {
+            on_pod.load.used += entry.weight() - before.0;
+            on_pod.load.participants += i64::from(entry.load.participants) - i64::from(before.1.participants);
+        }
+        (first || before.1 != entry.load).then(|| entry.name.clone())
+    }
+
+    /// A pod has lost the grant of a room. Returns the room's name when it should have it.
+    pub fn grant_ended(&mut self, pod: &PodKey, uid: &RoomUid) -> Option<RoomName> {
+        let entry = self.rooms.get_mut(uid)?;
+        if entry.bound.as_ref().is_none_or(|bound| bound.pod != *pod) || entry.granted.is_none() {
+            return None;
+        }
+        entry.granted = None;
+        Some(entry.name.clone())
+    }
+
+    /// Whether `grant` must be sent to that start of the pod.
+    #[must_use]
+    pub fn needs_grant(&self, grant: &Grant, boot: &BootId) -> bool {
+        let granted = self.rooms.get(&grant.uid).and_then(|entry| entry.granted.as_ref());
+        granted.is_none_or(|(known, at)| known != grant || at != boot)
+    }
+
+    /// A pod has acknowledged a grant.
+    pub fn granted(&mut self, grant: Grant, boot: BootId) {
+        if let Some(entry) = self.rooms.get_mut(&grant.uid)
+            && entry.bound.as_ref().is_some_and(|bound| bound.epoch == grant.epoch)
+        {
+            entry.granted = Some((grant, boot));
+        }
+    }
+
+    /// A pod has answered and does not hold the room.
+    pub fn declined(&mut self, grant: &Grant) {
+        if let Some(entry) = self.rooms.get_mut(&grant.uid)
+            && entry.bound.as_ref().is_some_and(|bound| bound.epoch == grant.epoch)
+        {
+            entry.declined += 1;
+        }
+    }
+
+    /// Somebody wants to join a room. Returns false when there is no such room, or it is another one by now.
+    pub fn want(&mut self, uid: &RoomUid, name: &RoomName, region: Option<String>, now: Instant) -> bool {
+        match self.rooms.get_mut(uid) {
+            Some(entry) if entry.name == *name => {
+                entry.wanted = Some((region, now));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// What the planner may know of a room.
+    #[must_use]
+    pub fn seen(&self, uid: &RoomUid, now: Instant) -> RoomSeen {
+        let Some(entry) = self.rooms.get(uid) else { return RoomSeen::default() };
+        let wanted = entry.wanted.as_ref().filter(|(_, at)| now.saturating_duration_since(*at) < WISH_TTL);
+        RoomSeen {
+            bound: entry.bound.clone(),
+            last_epoch: entry.last_epoch,
+            declined: entry.declined >= PATIENCE,
+            participants: entry.reported.then_some(entry.load.participants),
+            wanted: wanted.map(|(region, _)| region.clone()),
+        }
+    }
+
+    /// What the pods said of a room, when its pod has said something.
+    #[must_use]
+    pub fn room_load(&self, uid: &RoomUid) -> Option<RoomLoad> {
+        self.rooms.get(uid).filter(|entry| entry.reported).map(|entry| entry.load)
+    }
+
+    /// When the room was first seen without a binding that serves, for the latency of binds. Taken once.
+    pub fn take_first_seen(&mut self, uid: &RoomUid) -> Option<Instant> {
+        self.rooms.get_mut(uid)?.first_seen.take()
+    }
+
+    /// When coarse fields of the room's status were last written.
+    #[must_use]
+    pub fn coarse_written(&self, uid: &RoomUid) -> Option<Instant> {
+        self.rooms.get(uid)?.coarse_written
+    }
+
+    /// Coarse fields of the room's status were written.
+    pub fn wrote_coarse(&mut self, uid: &RoomUid, now: Instant) {
+        if let Some(entry) = self.rooms.get_mut(uid) {
+            entry.coarse_written = Some(now);
+        }
+    }
+
+    /// What rooms take of a pod.
+    #[must_use]
+    pub fn pod_load(&self, pod: &PodKey) -> PodLoad {
+        self.by_pod.get(pod).map(|on_pod| on_pod.load).unwrap_or_default()
+    }
+
+    /// Names of the rooms bound to a pod.
+    #[must_use]
+    pub fn rooms_on(&self, pod: &PodKey) -> Vec<RoomName> {
+        let uids = self.by_pod.get(pod).into_iter().flat_map(|on_pod| &on_pod.rooms);
+        uids.filter_map(|uid| self.rooms.get(uid)).map(|entry| entry.name.clone()).collect()
+    }
+
+    /// Names of the rooms without a binding that are wanted open.
+    #[must_use]
+    pub fn unbound(&self) -> Vec<RoomName> {
+        let mut names: Vec<RoomName> = self
+            .rooms
+            .values()
+            .filter(|entry| entry.bound.is_none() && !entry.closed)
+            .map(|e| e.name.clone())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// How the grant of (`uid`, `epoch`) that `pod` holds stands.
+    #[must_use]
+    pub fn standing(&self, pod: &PodKey, uid: &RoomUid, epoch: Epoch) -> Standing {
+        if self.deleted.contains_key(uid) {
+            return Standing::Revoke(RevokeReason::Deleted);
+        }
+        let Some(entry) = self.rooms.get(uid) else { return Standing::Unknown };
+        if entry.provisional || entry.last_epoch < epoch {
+            return Standing::Fine;
+        }
+        match &entry.bound {
+            Some(bound) if bound.epoch == epoch && bound.pod == *pod => Standing::Fine,
+            None if entry.closed => Standing::Revoke(RevokeReason::Closed),
+            _ => Standing::Revoke(RevokeReason::Rebound),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

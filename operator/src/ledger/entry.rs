@@ -1,0 +1,97 @@
+//! One room in the ledger, and how it is read from a Room.
+
+use crate::planner::{Bound, PodKey};
+use plenum_api::Room;
+use plenum_protocol::control::Grant;
+use plenum_protocol::flow::LegCounts;
+use plenum_protocol::ids::{BootId, Epoch, RoomName, RoomUid};
+use std::time::Instant;
+
+/// What a pod said of a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RoomLoad {
+    /// Participants now.
+    pub participants: i32,
+    /// Most participants seen by this leader.
+    pub peak: i32,
+    /// Connected legs.
+    pub legs: LegCounts,
+}
+
+/// One room.
+pub(super) struct Entry {
+    pub(super) name: RoomName,
+    pub(super) bound: Option<Bound>,
+    /// The binding is planned and not written yet.
+    pub(super) provisional: bool,
+    pub(super) last_epoch: Epoch,
+    pub(super) closed: bool,
+    pub(super) reserve: i64,
+    pub(super) load: RoomLoad,
+    /// The pod of this binding has said something.
+    pub(super) reported: bool,
+    /// What the pod has acknowledged, and which start of it.
+    pub(super) granted: Option<(Grant, BootId)>,
+    /// How often the pod declined the grant of this binding.
+    pub(super) declined: u32,
+    pub(super) wanted: Option<(Option<String>, Instant)>,
+    pub(super) first_seen: Option<Instant>,
+    pub(super) coarse_written: Option<Instant>,
+}
+
+impl Entry {
+    pub(super) fn new(name: RoomName, now: Instant) -> Self {
+        Self {
+            name,
+            bound: None,
+            provisional: false,
+            last_epoch: Epoch(0),
+            closed: false,
+            reserve: 0,
+            load: RoomLoad::default(),
+            reported: false,
+            granted: None,
+            declined: 0,
+            wanted: None,
+            first_seen: Some(now),
+            coarse_written: None,
+        }
+    }
+
+    /// Another binding, or none: what the last pod said is over.
+    pub(super) fn begin(&mut self, bound: Option<Bound>) {
+        self.bound = bound;
+        self.load = RoomLoad { peak: self.load.peak, ..RoomLoad::default() };
+        self.reported = false;
+        self.granted = None;
+        self.declined = 0;
+    }
+
+    /// What the room takes of its pod.
+    pub(super) fn weight(&self) -> i64 {
+        self.reserve.max(i64::from(self.load.participants))
+    }
+}
+
+/// `metadata.uid`.
+#[must_use]
+pub fn uid_of(room: &Room) -> Option<RoomUid> {
+    room.metadata.uid.clone().and_then(|uid| RoomUid::try_from(uid).ok())
+}
+
+/// The binding in a room's status.
+#[must_use]
+pub fn bound_of(room: &Room) -> Option<Bound> {
+    let assignment = room.media_assignment()?;
+    Some(Bound {
+        pod: PodKey { namespace: assignment.namespace.clone(), name: assignment.pod.clone() },
+        boot: BootId::try_from(assignment.boot_id.clone()).ok()?,
+        epoch: Epoch(room.epoch()),
+    })
+}
+
+/// Participants that a room reserves on its pod.
+#[must_use]
+pub fn reserve_of(room: &Room) -> i64 {
+    room.spec.placement.expected.iter().map(|expected| i64::from(expected.participants)).sum::<i64>().max(1)
+}

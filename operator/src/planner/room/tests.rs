@@ -1,0 +1,138 @@
+use super::*;
+use crate::planner::place::UnplacedReason;
+use crate::planner::place::tests::{pod, pool, room};
+use proptest::prelude::*;
+
+fn fleet(states: &[(&str, PodState)]) -> FleetView {
+    let west = pool("west", "eu-west");
+    let pods =
+        states.iter().map(|(name, state)| crate::planner::PodView { state: *state, ..pod(name, &west, 0) }).collect();
+    FleetView { pools: vec![west], pods }.sorted()
+}
+
+fn bound(name: &str) -> Bound {
+    let pod = PodKey { namespace: "media".into(), name: name.into() };
+    Bound { pod, boot: "b".parse().unwrap(), epoch: Epoch(3) }
+}
+
+fn seen(name: &str, participants: Option<i32>) -> RoomSeen {
+    RoomSeen { bound: Some(bound(name)), last_epoch: Epoch(3), participants, ..RoomSeen::default() }
+}
+
+#[test]
+fn a_bound_room_stays_where_it_is_while_its_pod_stays() {
+    for state in [PodState::Ready, PodState::NotReady] {
+        let fleet = fleet(&[("a", state), ("b", PodState::Ready)]);
+        assert_eq!(plan_room(&room(), &seen("a", Some(2)), &fleet), RoomPlan::Keep);
+    }
+}
+
+#[test]
+fn a_room_whose_pod_goes_is_bound_anew_under_the_next_epoch() {
+    let table = [
+        (PodState::Lost, Some(2), Cause::PodLost),
+        (PodState::Terminating, Some(2), Cause::PodTerminating),
+        (PodState::DrainExpired, Some(2), Cause::DrainExpired),
+        (PodState::Draining, Some(0), Cause::DrainedEmpty),
+    ];
+    for (state, participants, expected) in table {
+        let fleet = fleet(&[("a", state), ("b", PodState::Ready)]);
+        match plan_room(&room(), &seen("a", participants), &fleet) {
+            RoomPlan::Bind { choice, epoch, cause } => {
+                assert_eq!((choice.pod.name.as_str(), epoch, cause), ("b", Epoch(4), expected));
+                assert!(choice.reason.starts_with("bound anew since"), "{}", choice.reason);
+            }
+            other => panic!("{state:?}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn people_on_a_draining_pod_are_left_alone_until_the_timeout() {
+    let fleet = fleet(&[("a", PodState::Draining), ("b", PodState::Ready)]);
+    for participants in [Some(1), None] {
+        let plan = plan_room(&room(), &seen("a", participants), &fleet);
+        assert_eq!(plan, RoomPlan::Endure { lost: false, unplaced: None });
+    }
+}
+
+#[test]
+fn a_room_with_nowhere_to_go_keeps_its_binding() {
+    let plan = plan_room(&room(), &seen("a", Some(2)), &fleet(&[("a", PodState::Lost)]));
+    assert!(matches!(plan, RoomPlan::Endure { lost: true, unplaced: Some(_) }), "{plan:?}");
+    let plan = plan_room(&room(), &seen("a", Some(2)), &fleet(&[("a", PodState::Terminating)]));
+    assert!(matches!(plan, RoomPlan::Endure { lost: false, unplaced: Some(_) }), "{plan:?}");
+    let plan = plan_room(&room(), &seen("gone", Some(2)), &fleet(&[]));
+    assert!(matches!(plan, RoomPlan::Unplaced(_)), "the pod is no more: {plan:?}");
+}
+
+#[test]
+fn a_pod_that_started_again_has_forgotten_the_room() {
+    let mut fleet = fleet(&[("a", PodState::Ready)]);
+    fleet.pods[0].boot = Some("b2".parse().unwrap());
+    match plan_room(&room(), &seen("a", None), &fleet) {
+        RoomPlan::Bind { choice, epoch, cause } => {
+            assert_eq!((choice.pod.name.as_str(), cause, epoch), ("a", Cause::PodRestarted, Epoch(4)));
+            assert_eq!(choice.boot, "b2".parse().unwrap());
+        }
+        other => panic!("{other:?}"),
+    }
+    fleet.pods[0].boot = None;
+    assert_eq!(plan_room(&room(), &seen("a", None), &fleet), RoomPlan::Keep, "a new leader has not asked it yet");
+}
+
+#[test]
+fn a_room_leaves_a_region_that_is_not_allowed_any_more() {
+    let fleet = fleet(&[("a", PodState::Ready)]);
+    let bound_elsewhere = ValidRoom { allowed_regions: vec!["us-east".into()], ..room() };
+    let plan = plan_room(&bound_elsewhere, &seen("a", Some(1)), &fleet);
+    assert!(matches!(plan, RoomPlan::Unplaced(Unplaced { reason: UnplacedReason::RegionUnavailable, .. })), "{plan:?}");
+}
+
+#[test]
+fn a_pod_that_declines_a_room_loses_it() {
+    let declined = RoomSeen { declined: true, ..seen("a", None) };
+    match plan_room(&room(), &declined, &fleet(&[("a", PodState::Ready)])) {
+        RoomPlan::Bind { cause, epoch, .. } => assert_eq!((cause, epoch), (Cause::PodDeclined, Epoch(4))),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_room_that_waits_for_its_first_participant_is_bound_when_one_wants_in() {
+    let waiting = ValidRoom { binding: Binding::WaitForFirstParticipant, ..room() };
+    let fleet = fleet(&[("a", PodState::Ready)]);
+    assert_eq!(plan_room(&waiting, &RoomSeen::default(), &fleet), RoomPlan::Await);
+    let wanted = RoomSeen { wanted: Some(Some("eu-west".into())), ..RoomSeen::default() };
+    assert!(matches!(plan_room(&waiting, &wanted, &fleet), RoomPlan::Bind { epoch: Epoch(1), .. }));
+    let none = plan_room(&waiting, &RoomSeen::default(), &FleetView::default());
+    assert!(matches!(none, RoomPlan::Unplaced(Unplaced { reason: UnplacedReason::NoPool, .. })), "{none:?}");
+}
+
+#[test]
+fn a_closed_room_ends_and_an_opened_one_gets_the_next_epoch() {
+    let closed = ValidRoom { open: false, ..room() };
+    let fleet = fleet(&[("a", PodState::Ready)]);
+    assert_eq!(plan_room(&closed, &seen("a", Some(2)), &fleet), RoomPlan::Close);
+    let again = RoomSeen { last_epoch: Epoch(7), ..RoomSeen::default() };
+    assert!(matches!(plan_room(&room(), &again, &fleet), RoomPlan::Bind { epoch: Epoch(8), .. }));
+}
+
+proptest! {
+    #[test]
+    fn every_binding_has_an_epoch_of_its_own(states in proptest::collection::vec(0usize..6, 1..30)) {
+        let all = [PodState::Ready, PodState::NotReady, PodState::Draining, PodState::DrainExpired, PodState::Terminating, PodState::Lost];
+        let mut now = RoomSeen { participants: Some(0), ..RoomSeen::default() };
+        let mut epochs = Vec::new();
+        for state in states {
+            let fleet = fleet(&[("a", all[state]), ("b", all[(state + 3) % 6]), ("c", PodState::Ready)]);
+            if let RoomPlan::Bind { choice, epoch, .. } = plan_room(&room(), &now, &fleet) {
+                epochs.push(epoch);
+                now.bound = Some(Bound { pod: choice.pod, boot: choice.boot, epoch });
+                now.last_epoch = epoch;
+            }
+        }
+        prop_assert!(epochs.windows(2).all(|pair| pair[0] < pair[1]));
+        prop_assert_eq!(epochs.first(), Some(&Epoch(1)));
+    }
+}

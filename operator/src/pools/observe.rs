@@ -1,0 +1,77 @@
+//! Step 1: the pool as new as it is known, and its pods with what rooms take of them.
+
+use crate::context::Context;
+use crate::ledger::PodLoad;
+use crate::nodes::NodeView;
+use crate::planner::{PodKey, PoolPod};
+use crate::pods;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use plenum_api::{RelayPool, names};
+use std::sync::Arc;
+
+/// One pod of the pool.
+pub(super) struct ObservedPod {
+    pub(super) key: PodKey,
+    pub(super) pod: Arc<Pod>,
+    pub(super) view: NodeView,
+    pub(super) load: PodLoad,
+}
+
+/// What was seen of one pool.
+pub(super) struct Observed {
+    pub(super) pool: Arc<RelayPool>,
+    pub(super) namespace: String,
+    pub(super) pods: Vec<ObservedPod>,
+}
+
+/// `None`: nothing to do, since the pool is being deleted: garbage collection takes its pods.
+pub(super) fn observe(context: &Context, pool: Arc<RelayPool>) -> Option<Observed> {
+    let pool = context.pools.newest(pool);
+    if pool.metadata.deletion_timestamp.is_some() {
+        return None;
+    }
+    let namespace = pool.namespace()?;
+    let uid = pool.uid()?;
+    let ledger = context.ledger();
+    let mut found = Vec::new();
+    for pod in context.media_pods() {
+        let mine = pod.owner_references().iter().any(|owner| owner.controller == Some(true) && owner.uid == uid);
+        let Some(key) = pods::key_of(&pod).filter(|key| mine && key.namespace == namespace) else { continue };
+        let (view, load) = (context.fleet.view(&key), ledger.pod_load(&key));
+        found.push(ObservedPod { key, pod, view, load });
+    }
+    drop(ledger);
+    Some(Observed { pool, namespace, pods: found })
+}
+
+impl Observed {
+    /// The pods as the planner sees them, by name.
+    pub(super) fn planner_pods(&self) -> Vec<PoolPod> {
+        self.pods.iter().map(ObservedPod::planner_pod).collect()
+    }
+}
+
+impl ObservedPod {
+    /// Ready for clients: Kubernetes says so, and the leader has not found it dead.
+    pub(super) fn is_ready(&self) -> bool {
+        pods::is_ready(&self.pod) && !self.view.dead
+    }
+
+    fn planner_pod(&self) -> PoolPod {
+        let slot = pods::slot_of(&self.pod);
+        let revision = self.pod.annotations().get(names::ANNOTATION_REVISION).cloned().unwrap_or_default();
+        PoolPod {
+            name: self.key.name.clone(),
+            slot,
+            draining_since: pods::draining_since(&self.pod),
+            terminating: pods::is_terminating(&self.pod),
+            finished: pods::is_finished(&self.pod) && !pods::is_terminating(&self.pod),
+            ready: self.is_ready(),
+            revision: if slot.is_some() { revision } else { String::new() },
+            rooms: self.load.rooms,
+            participants: self.load.participants,
+            created: self.pod.creation_timestamp().map_or(0, |time| time.0.as_second()),
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Step 3: asks the pure planner, and keeps the place that it chose before anybody else can take it.
+
+use super::observe::Observed;
+use crate::context::Context;
+use crate::planner::{Bound, Cause, PodKey, RoomPlan, Unplaced, ValidRoom, plan_room};
+use k8s_openapi::jiff::Timestamp;
+use std::time::Instant;
+
+/// What is to be done, with a place that is kept when there is a new one.
+pub(super) enum Planned {
+    /// See [`RoomPlan::Keep`].
+    Keep(Bound),
+    /// See [`RoomPlan::Endure`].
+    Endure { bound: Bound, lost: bool, unplaced: Option<Unplaced> },
+    /// A new binding, reserved.
+    Bind { bound: Bound, reason: String, cause: Cause },
+    /// See [`RoomPlan::Await`].
+    Await,
+    /// See [`RoomPlan::Unplaced`]; `lost` names the pod that the room had.
+    Unplaced { unplaced: Unplaced, lost: Option<PodKey> },
+    /// See [`RoomPlan::Close`]; names the pod that the room had.
+    Close(Option<PodKey>),
+}
+
+/// Plans under the ledger's lock.
+pub(super) fn plan(context: &Context, observed: &Observed, valid: &ValidRoom) -> Planned {
+    let mut ledger = context.ledger();
+    let now = Instant::now();
+    ledger.observe(&observed.room, now);
+    let seen = ledger.seen(&observed.uid, now);
+    let fleet = context.fleet_view(&ledger, Timestamp::now());
+    match (plan_room(valid, &seen, &fleet), seen.bound) {
+        (RoomPlan::Bind { choice, epoch, cause }, _) => {
+            let bound = Bound { pod: choice.pod, boot: choice.boot, epoch };
+            ledger.reserve(&observed.uid, bound.clone(), valid.reserve());
+            Planned::Bind { bound, reason: choice.reason, cause }
+        }
+        (RoomPlan::Keep, Some(bound)) => Planned::Keep(bound),
+        (RoomPlan::Endure { lost, unplaced }, Some(bound)) => Planned::Endure { bound, lost, unplaced },
+        (RoomPlan::Keep | RoomPlan::Endure { .. } | RoomPlan::Await, _) => Planned::Await,
+        (RoomPlan::Unplaced(unplaced), bound) => Planned::Unplaced { unplaced, lost: bound.map(|bound| bound.pod) },
+        (RoomPlan::Close, bound) => Planned::Close(bound.map(|bound| bound.pod)),
+    }
+}

@@ -1,0 +1,117 @@
+//! The five conditions of a Room. Pure.
+
+use crate::planner::Unplaced;
+use crate::rooms::apply::{Outcome, Service};
+use plenum_api::Condition;
+use plenum_api::conditions::{ACCEPTED, DISRUPTED, READY, SCHEDULED, SIGNALING_READY, Truth, Verdict};
+
+/// Reason while the first participant is awaited.
+pub(in crate::rooms) const AWAITING: &str = "AwaitingFirstParticipant";
+
+/// `before` is the condition Ready as it was; `had_binding`: the room was bound at some time.
+pub(in crate::rooms) fn verdicts(
+    outcome: &Outcome,
+    before: Option<&Condition>,
+    had_binding: bool,
+    has_gateway: bool,
+) -> [(&'static str, Verdict); 5] {
+    let ready = if has_gateway || !may_be_ready(outcome) { ready(outcome, before) } else { no_gateway() };
+    [
+        (ACCEPTED, accepted(outcome)),
+        (SCHEDULED, scheduled(outcome)),
+        (SIGNALING_READY, signaling(has_gateway)),
+        (READY, ready),
+        (DISRUPTED, disrupted(outcome, had_binding)),
+    ]
+}
+
+fn accepted(outcome: &Outcome) -> Verdict {
+    match outcome {
+        Outcome::Invalid(invalid) => Verdict::new(Truth::False, "Invalid", invalid.to_string()),
+        _ => Verdict::new(Truth::True, "Accepted", "the spec can be served"),
+    }
+}
+
+fn scheduled(outcome: &Outcome) -> Verdict {
+    match outcome {
+        Outcome::Invalid(_) => Verdict::pending("the spec is not accepted"),
+        Outcome::Bound { placement, .. } => Verdict::new(Truth::True, "Bound", placement.reason.clone()),
+        Outcome::Awaiting => {
+            Verdict::new(Truth::Unknown, AWAITING, "a media pod is chosen when the first participant joins")
+        }
+        Outcome::Unplaced { unplaced, .. } => not_placed(unplaced),
+        Outcome::Closed => closed(),
+    }
+}
+
+fn signaling(has_gateway: bool) -> Verdict {
+    if has_gateway { Verdict::new(Truth::True, "GatewayReady", "a gateway takes clients") } else { no_gateway() }
+}
+
+fn no_gateway() -> Verdict {
+    let message = "no gateway pod is ready, so nobody can join: look at the Deployment plenum-gateway";
+    Verdict::new(Truth::False, "NoGateway", message)
+}
+
+fn may_be_ready(outcome: &Outcome) -> bool {
+    matches!(
+        outcome,
+        Outcome::Awaiting | Outcome::Bound { service: Service::Serving | Service::Leaving(_) | Service::Unasked, .. }
+    )
+}
+
+fn ready(outcome: &Outcome, before: Option<&Condition>) -> Verdict {
+    match outcome {
+        Outcome::Invalid(invalid) => Verdict::new(Truth::False, "Invalid", invalid.to_string()),
+        Outcome::Awaiting => Verdict::new(Truth::True, AWAITING, "participants can join; the first one decides where"),
+        Outcome::Unplaced { unplaced, .. } => not_placed(unplaced),
+        Outcome::Closed => closed(),
+        Outcome::Bound { service, .. } => match service {
+            Service::Serving | Service::Leaving(_) => serving(),
+            Service::Granting => Verdict::pending("the media pod has not acknowledged the room yet"),
+            Service::Unasked if before.is_some_and(|before| before.status == "True") => serving(),
+            Service::Unasked => Verdict::pending("the media pod has not answered yet"),
+            Service::Lost(unplaced) => Verdict::new(Truth::False, "MediaNodeLost", lost_message(unplaced.as_ref())),
+        },
+    }
+}
+
+fn serving() -> Verdict {
+    Verdict::new(Truth::True, "Serving", "participants can join")
+}
+
+fn closed() -> Verdict {
+    Verdict::new(Truth::False, "Closed", "desiredState is Closed")
+}
+
+fn not_placed(unplaced: &Unplaced) -> Verdict {
+    Verdict::new(Truth::False, unplaced.reason.as_str(), unplaced.message.clone())
+}
+
+fn lost_message(unplaced: Option<&Unplaced>) -> String {
+    let rest = unplaced.map(|unplaced| format!(", and there is no other: {}", unplaced.message)).unwrap_or_default();
+    format!("the media pod cannot be reached{rest}")
+}
+
+fn disrupted(outcome: &Outcome, had_binding: bool) -> Verdict {
+    let yes = |reason, message: String| Verdict::new(Truth::True, reason, message);
+    match outcome {
+        Outcome::Bound { service: Service::Lost(unplaced), .. } => {
+            yes("MediaNodeLost", lost_message(unplaced.as_ref()))
+        }
+        Outcome::Bound { service: Service::Leaving(None), .. } => yes(
+            "Draining",
+            "the media pod leaves when its rooms are empty or its pool's drain timeout has passed".to_owned(),
+        ),
+        Outcome::Bound { service: Service::Leaving(Some(unplaced)), .. } => {
+            yes("Leaving", format!("the media pod leaves, and there is no other: {}", unplaced.message))
+        }
+        Outcome::Unplaced { lost: true, unplaced } => {
+            yes("MediaNodeLost", format!("the media pod is gone, and there is no other: {}", unplaced.message))
+        }
+        Outcome::Unplaced { unplaced, .. } if had_binding => {
+            yes("MediaNodeLost", format!("the last media pod is gone, and there is no other: {}", unplaced.message))
+        }
+        _ => Verdict::new(Truth::False, "NotDisrupted", "the media pod is not about to leave"),
+    }
+}

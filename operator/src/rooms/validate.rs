@@ -1,0 +1,48 @@
+//! Step 2: a spec that makes sense. The API server has checked bounds and rules already; this is for specs that an
+//! older CRD let in.
+
+use super::observe::Observed;
+use crate::planner::ValidRoom;
+use plenum_api::RoomSpec;
+use plenum_api::room::{DesiredState, Media, Placement, RoomCapacity, Signaling, SignalingMode, Topology};
+use std::collections::BTreeMap;
+
+/// A spec that cannot be served, and what to change.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Invalid(pub(super) String);
+
+/// A new field of the spec is a compile error here, not a silent skip.
+pub(super) fn validate(observed: &Observed) -> Result<ValidRoom, Invalid> {
+    let RoomSpec { topology, signaling, media, placement, capacity, desired_state } = &observed.room.spec;
+    let Topology::MediaServer = topology;
+    let Signaling { mode: SignalingMode::Gateway } = signaling;
+    let Media { pool_selector, max_bitrate_kbps } = media;
+    let Placement { strategy, binding, expected, allowed_regions } = placement;
+    let RoomCapacity { max_participants } = capacity;
+    if *max_participants < 1 {
+        return Err(Invalid("capacity.maxParticipants must be at least 1".to_owned()));
+    }
+    if *max_bitrate_kbps < 1 {
+        return Err(Invalid("media.maxBitrateKbps must be at least 1".to_owned()));
+    }
+    let mut regions: BTreeMap<String, i64> = BTreeMap::new();
+    for wish in expected {
+        *regions.entry(wish.region.clone()).or_default() += i64::from(wish.participants.max(0));
+    }
+    if regions.values().sum::<i64>() > i64::from(*max_participants) {
+        return Err(Invalid(
+            "the participants of placement.expected add up to more than capacity.maxParticipants".to_owned(),
+        ));
+    }
+    Ok(ValidRoom {
+        namespace: observed.name.namespace.clone(),
+        namespace_labels: observed.namespace_labels.clone(),
+        selector: pool_selector.clone(),
+        allowed_regions: allowed_regions.clone(),
+        expected: regions,
+        strategy: *strategy,
+        binding: *binding,
+        open: *desired_state == DesiredState::Open,
+    })
+}

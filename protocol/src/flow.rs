@@ -1,0 +1,218 @@
+//! Which way the media goes: legs as the media node and the client see them, and the flow that they add up to.
+
+use crate::ids::{Epoch, ParticipantId, PublicationId, RoomName, RoomUid, SessionId};
+use serde::{Deserialize, Serialize};
+
+/// The seven flows. Only those that this version can run are ever reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum FlowName {
+    /// Client to client.
+    PeerToPeer,
+    /// Client to client by a relay.
+    PeerToPeerRelayed,
+    /// Client, media node, client; signaling by the gateway.
+    MediaServer,
+    /// As `MediaServer`, with signaling at the media node.
+    MediaServerDirectSignaling,
+    /// Every leg relayed.
+    MediaServerRelayed,
+    /// Some legs relayed.
+    MediaServerRelayedOneSide,
+    /// Relayed by the media pod's own relay.
+    MediaServerColocated,
+}
+
+/// Whether a flow was seen or is only what the spec plans.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Basis {
+    /// No leg yet: what the spec plans.
+    Planned,
+    /// Judged from connected legs.
+    Observed,
+}
+
+/// How many connected legs run which way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct LegCounts {
+    /// Without a relay.
+    pub direct: i32,
+    /// By a relay.
+    pub relayed: i32,
+    /// By the media pod's own relay.
+    pub colocated: i32,
+}
+
+/// Which way a leg's media goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum LegRole {
+    /// Client to media node.
+    Publisher,
+    /// Media node to client.
+    Subscriber,
+}
+
+/// Where a leg's transport stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum LegState {
+    /// ICE or DTLS is not done.
+    Connecting,
+    /// Media can flow.
+    Connected,
+}
+
+/// ICE candidate types as `getStats` names them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CandidateType {
+    /// An address of the host itself.
+    Host,
+    /// Seen by a STUN server.
+    Srflx,
+    /// Seen by the peer.
+    Prflx,
+    /// An address of a relay.
+    Relay,
+}
+
+/// One end of a leg. Addresses are personal data: `None` where the reader may not see them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LegEnd {
+    /// Type of the candidate in the selected pair.
+    pub candidate_type: Option<CandidateType>,
+    /// Address without port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// Port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+}
+
+/// What the client says of its own leg (room socket, message `view`). A claim, not a fact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientView {
+    /// The session it speaks of.
+    pub session: SessionId,
+    /// Type of its own candidate in the selected pair.
+    pub local_type: Option<CandidateType>,
+    /// Type of the media node's candidate.
+    pub remote_type: Option<CandidateType>,
+    /// `udp` or `tcp`.
+    pub protocol: Option<String>,
+    /// `udp`, `tcp` or `tls` towards a relay.
+    #[serde(default)]
+    pub relay_protocol: Option<String>,
+    /// Round trip in microseconds.
+    pub rtt_micros: Option<u32>,
+    /// Frames decoded (subscriber) or sent (publisher) so far.
+    #[serde(default)]
+    pub frames: Option<u64>,
+}
+
+/// One leg as its media node sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Leg {
+    /// The session.
+    pub session: SessionId,
+    /// Whose it is.
+    pub participant: ParticipantId,
+    /// Display name of the participant.
+    pub participant_name: String,
+    /// Which way the media goes.
+    pub role: LegRole,
+    /// What is sent over it.
+    pub publication: PublicationId,
+    /// Where the transport stands.
+    pub state: LegState,
+    /// Gateway pod that opened the session.
+    pub gateway: String,
+    /// The client's end as the node sees it (an ICE-lite node sees a source address, not a candidate type).
+    pub client: LegEnd,
+    /// The node's end.
+    pub node: LegEnd,
+    /// `udp`.
+    pub protocol: String,
+    /// Round trip in microseconds, from RTCP; `None` before the first report.
+    pub rtt_micros: Option<u32>,
+    /// Media towards the node, kbit/s over the last second.
+    pub receive_kbps: u32,
+    /// Media towards the client, kbit/s over the last second.
+    pub send_kbps: u32,
+    /// RTP packets forwarded over this leg so far (received for a publisher, sent for a subscriber).
+    pub packets: u64,
+    /// What the client says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_view: Option<ClientView>,
+}
+
+/// `GET /v1/rooms/{uid}/legs` of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RoomLegs {
+    /// The room.
+    pub uid: RoomUid,
+    /// The binding they belong to.
+    pub epoch: Epoch,
+    /// The legs, by session.
+    pub legs: Vec<Leg>,
+}
+
+/// Where the room's media pod is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MediaPlace {
+    /// Pod name.
+    pub pod: String,
+    /// Node name, once known.
+    pub node: Option<String>,
+    /// Region of the pool.
+    pub region: String,
+    /// Zone of the node.
+    pub zone: Option<String>,
+}
+
+/// `GET /v1/rooms/{namespace}/{name}/flow` of a gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FlowReport {
+    /// The room.
+    pub room: RoomName,
+    /// Name of the flow.
+    pub flow: FlowName,
+    /// Seen or planned.
+    pub basis: Basis,
+    /// How the legs run.
+    pub counts: LegCounts,
+    /// Gateway pod that answered.
+    pub gateway: String,
+    /// Region of that gateway, when known.
+    pub gateway_region: Option<String>,
+    /// Where the media node is; `None` while the room is not bound.
+    pub media: Option<MediaPlace>,
+    /// The legs.
+    pub legs: Vec<Leg>,
+}
+
+/// Counts connected legs. This version has no relays, so every connected leg is direct.
+#[must_use]
+pub fn count_legs(legs: &[Leg]) -> LegCounts {
+    let direct = legs.iter().filter(|leg| leg.state == LegState::Connected).count();
+    LegCounts { direct: i32::try_from(direct).unwrap_or(i32::MAX), ..LegCounts::default() }
+}
+
+/// The flow of a MediaServer room with gateway signaling, from its connected legs.
+#[must_use]
+pub fn media_server_flow(counts: LegCounts) -> (FlowName, Basis) {
+    let LegCounts { direct, relayed, colocated } = counts;
+    let basis = if direct + relayed + colocated == 0 { Basis::Planned } else { Basis::Observed };
+    let name = match (direct, relayed, colocated) {
+        (_, 0, 0) => FlowName::MediaServer,
+        (_, 0, _) => FlowName::MediaServerColocated,
+        (0, _, _) => FlowName::MediaServerRelayed,
+        _ => FlowName::MediaServerRelayedOneSide,
+    };
+    (name, basis)
+}

@@ -1,0 +1,143 @@
+//! The room socket: JSON text frames between a client and its room (`/v1/rooms/{namespace}/{name}/socket`).
+//!
+//! The client's first message is `join`; the gateway checks its token and then pipes between client and media node.
+
+use crate::flow::ClientView;
+use crate::ids::{ParticipantId, ParticipantKey, PublicationId};
+use crate::problem::Code;
+use serde::{Deserialize, Serialize};
+
+/// WebSocket subprotocol.
+pub const SUBPROTOCOL: &str = "plenum.room.v1";
+/// Largest message, in bytes.
+pub const MAX_MESSAGE: usize = 64 << 10;
+/// Most legs in one `view`.
+pub const MAX_VIEWS: usize = 256;
+
+/// Client to room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "type")]
+pub enum ClientMessage {
+    /// First message, within five seconds.
+    #[serde(rename_all = "camelCase")]
+    Join {
+        /// Join token.
+        token: String,
+        /// Display name; unset: the token's.
+        #[serde(default)]
+        name: Option<String>,
+    },
+    /// The client's own view of its legs; at most one a second is taken.
+    #[serde(rename_all = "camelCase")]
+    View {
+        /// One per session.
+        legs: Vec<ClientView>,
+    },
+    /// Goes; the room ends its sessions.
+    Leave,
+}
+
+/// One participant as the others see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RosterEntry {
+    /// Public id.
+    pub id: ParticipantId,
+    /// Identity of its token.
+    pub identity: String,
+    /// Display name.
+    pub name: String,
+    /// What it publishes.
+    pub publications: Vec<Publication>,
+}
+
+/// What one publisher session sends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Publication {
+    /// Id, for `?publication=`.
+    pub id: PublicationId,
+    /// Has an audio track.
+    pub audio: bool,
+    /// Has a video track.
+    pub video: bool,
+}
+
+/// Why a client has to join again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum RejoinReason {
+    /// The room moved to another media pod.
+    Rebound,
+    /// Its media pod is lost.
+    MediaNodeLost,
+    /// The gateway goes away.
+    GatewayShutdown,
+    /// The client was too slow to read.
+    TooSlow,
+}
+
+/// Room to client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "type")]
+pub enum ServerMessage {
+    /// Answer to `join`.
+    #[serde(rename_all = "camelCase")]
+    Joined {
+        /// Own public id.
+        participant: ParticipantId,
+        /// Secret: goes into the header `Plenum-Participant` of WHIP and WHEP requests.
+        participant_key: ParticipantKey,
+        /// Everybody else, with what they publish.
+        roster: Vec<RosterEntry>,
+    },
+    /// Somebody came.
+    #[serde(rename_all = "camelCase")]
+    ParticipantJoined {
+        /// Who.
+        participant: RosterEntry,
+    },
+    /// Somebody went; its publications went too.
+    #[serde(rename_all = "camelCase")]
+    ParticipantLeft {
+        /// Who.
+        participant: ParticipantId,
+    },
+    /// Media can be subscribed to.
+    #[serde(rename_all = "camelCase")]
+    Published {
+        /// Who.
+        participant: ParticipantId,
+        /// What.
+        publication: Publication,
+    },
+    /// Media ended.
+    #[serde(rename_all = "camelCase")]
+    Unpublished {
+        /// Who.
+        participant: ParticipantId,
+        /// What.
+        publication: PublicationId,
+    },
+    /// Everything here is over: join again, with a random delay below `withinMillis`.
+    #[serde(rename_all = "camelCase")]
+    Rejoin {
+        /// Why.
+        reason: RejoinReason,
+        /// Spread of the herd.
+        within_millis: u32,
+    },
+    /// The room is closed or deleted: do not come back.
+    #[serde(rename_all = "camelCase")]
+    Ended {
+        /// In plain words.
+        detail: String,
+    },
+    /// A message or the join was refused; after a refused join the socket closes.
+    #[serde(rename_all = "camelCase")]
+    Error {
+        /// Code.
+        code: Code,
+        /// What was wrong and what to do.
+        detail: String,
+    },
+}

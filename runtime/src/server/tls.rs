@@ -1,0 +1,128 @@
+//! The certificate that clients see, swappable while the server runs.
+
+use super::{Accept, AcceptError};
+use crate::crypto;
+use arc_swap::ArcSwap;
+use http::Extensions;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+/// Why a certificate cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PublicTlsError {
+    /// A file could not be read.
+    #[error("reading {file}")]
+    File {
+        /// Which one.
+        file: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The text is not PEM with a certificate or a key.
+    #[error("reading {what}: {reason}")]
+    Pem {
+        /// Certificate or key.
+        what: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Certificate and key do not fit.
+    #[error("using the certificate")]
+    Certificate(#[source] rustls::Error),
+}
+
+/// Certificate and key of a public server.
+pub struct PublicTls {
+    config: ArcSwap<ServerConfig>,
+}
+
+impl PublicTls {
+    /// From PEM texts: a chain, leaf first, and its key.
+    ///
+    /// # Errors
+    /// See [`PublicTlsError`].
+    pub fn from_pem(cert: &[u8], key: &[u8]) -> Result<Self, PublicTlsError> {
+        Ok(Self { config: ArcSwap::new(config(cert, key)?) })
+    }
+
+    /// From `tls.crt` and `tls.key` in a directory (a mounted Secret of type `kubernetes.io/tls`).
+    ///
+    /// # Errors
+    /// See [`PublicTlsError`].
+    pub fn from_dir(dir: &Path) -> Result<Self, PublicTlsError> {
+        let (cert, key) = read_dir(dir)?;
+        Self::from_pem(&cert, &key)
+    }
+
+    /// Uses another certificate for new connections.
+    ///
+    /// # Errors
+    /// See [`PublicTlsError`]; the old certificate then stays.
+    pub fn replace(&self, cert: &[u8], key: &[u8]) -> Result<(), PublicTlsError> {
+        self.config.store(config(cert, key)?);
+        Ok(())
+    }
+
+    /// Reads the directory again.
+    ///
+    /// # Errors
+    /// See [`PublicTlsError`]; the old certificate then stays.
+    pub fn reload(&self, dir: &Path) -> Result<(), PublicTlsError> {
+        let (cert, key) = read_dir(dir)?;
+        self.replace(&cert, &key)
+    }
+}
+
+pub(super) struct PublicAcceptor {
+    pub(super) tls: Arc<PublicTls>,
+    pub(super) deadline: Duration,
+}
+
+impl Accept for PublicAcceptor {
+    type Stream = TlsStream<TcpStream>;
+    async fn accept(&self, tcp: TcpStream) -> Result<(Self::Stream, Extensions), AcceptError> {
+        let stream = handshake(self.tls.config.load_full(), tcp, self.deadline).await?;
+        Ok((stream, Extensions::new()))
+    }
+}
+
+/// A TLS handshake as server that ends in time.
+pub(crate) async fn handshake(
+    config: Arc<ServerConfig>,
+    tcp: TcpStream,
+    deadline: Duration,
+) -> Result<TlsStream<TcpStream>, AcceptError> {
+    tcp.set_nodelay(true).map_err(AcceptError::Socket)?;
+    let accepting = TlsAcceptor::from(config).accept(tcp);
+    let outcome = tokio::time::timeout(deadline, accepting).await.map_err(|_| AcceptError::Slow(deadline))?;
+    outcome.map_err(AcceptError::Handshake)
+}
+
+fn config(cert: &[u8], key: &[u8]) -> Result<Arc<ServerConfig>, PublicTlsError> {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(cert).collect();
+    let chain = chain.map_err(|error| PublicTlsError::Pem { what: "the certificate", reason: error.to_string() })?;
+    let key = PrivateKeyDer::from_pem_slice(key)
+        .map_err(|error| PublicTlsError::Pem { what: "the key", reason: error.to_string() })?;
+    let builder = ServerConfig::builder_with_provider(crypto::provider())
+        .with_safe_default_protocol_versions()
+        .map_err(PublicTlsError::Certificate)?;
+    let mut config = builder.with_no_client_auth().with_single_cert(chain, key).map_err(PublicTlsError::Certificate)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+fn read_dir(dir: &Path) -> Result<(Vec<u8>, Vec<u8>), PublicTlsError> {
+    let read = |name: &str| {
+        let file = dir.join(name);
+        std::fs::read(&file).map_err(|source| PublicTlsError::File { file: file.display().to_string(), source })
+    };
+    Ok((read("tls.crt")?, read("tls.key")?))
+}

@@ -1,0 +1,29 @@
+// The table under the picture: every leg with its numbers.
+
+import { html, rate, roundTrip, short } from './dom.js';
+
+const MOST_ROWS = 500;
+
+export function drawTable(body, legs) {
+  const rows = legs.slice(0, MOST_ROWS).map((leg) =>
+    html(
+      'tr',
+      { 'data-session': leg.session, class: leg.mine ? 'mine' : null },
+      html('td', {}, short(leg.participantName, 30) + (leg.mine ? ' (you)' : '')),
+      html('td', {}, leg.role === 'Publisher' ? 'sends' : 'receives'),
+      html('td', {}, leg.state === 'Connected' ? 'connected' : 'connecting'),
+      html('td', {}, `${leg.localType ?? '?'} → ${leg.remoteType ?? '?'}`),
+      html('td', {}, short([leg.protocol, leg.relayProtocol].filter(Boolean).join(' by ') || '–', 20)),
+      html('td', {}, leg.remoteAddress ? endpoint(leg) : '–'),
+      html('td', { class: 'number' }, roundTrip(leg.rttMicros)),
+      html('td', { class: 'number' }, rate(leg.kbps)),
+      html('td', {}, leg.gateway),
+    ),
+  );
+  if (rows.length === 0) rows.push(html('tr', {}, html('td', { colspan: 9, class: 'none' }, 'No legs yet.')));
+  body.replaceChildren(...rows);
+}
+
+function endpoint({ remoteAddress, remotePort }) {
+  return remoteAddress.includes(':') ? `[${remoteAddress}]:${remotePort}` : `${remoteAddress}:${remotePort}`;
+}

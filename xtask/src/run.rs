@@ -1,0 +1,223 @@
+//! Runs other programs: streamed, logged with a sign of life, tallied line by line, or captured.
+//! Every program gets a process group of its own, no standard input, and is stopped when the console is interrupted.
+
+use crate::console::Console;
+use anyhow::{Context, bail};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+const POLL: Duration = Duration::from_millis(50);
+const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
+const GRACE: Duration = Duration::from_secs(10);
+const TAIL_LINES: usize = 30;
+
+/// Runs a program whose own output is the progress.
+pub(crate) fn streamed(console: &Console, what: &str, mut command: Command) -> anyhow::Result<()> {
+    let child = spawn(what, &mut command)?;
+    let status = wait(console, child, || {})?;
+    success(what, &command, status)
+}
+
+/// Runs a program, hands each line of its standard output to `line` after printing it, and says whether it succeeded.
+pub(crate) fn tallied(
+    console: &Console,
+    what: &str,
+    mut command: Command,
+    mut line: impl FnMut(&str) + Send,
+) -> anyhow::Result<bool> {
+    command.stdout(Stdio::piped());
+    let mut child = spawn(what, &mut command)?;
+    let output = child.stdout.take().context("the standard output is not a pipe")?;
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(move || {
+            for text in BufReader::new(output).lines().map_while(Result::ok) {
+                println!("{text}");
+                line(&text);
+            }
+        });
+        let status = wait(console, child, || {});
+        if reader.join().is_err() {
+            bail!("{what}: reading its output failed");
+        }
+        Ok(status?.success())
+    })
+}
+
+/// Runs a chatty program with its output in a file; prints a line now and then, and the end of the file on failure.
+pub(crate) fn logged(console: &Console, what: &str, mut command: Command, log: &Path) -> anyhow::Result<()> {
+    console.step(what);
+    let file = File::create(log).with_context(|| format!("creating {}", log.display()))?;
+    command.stdout(file.try_clone()?).stderr(file);
+    let child = spawn(what, &mut command)?;
+    let mut shown = Instant::now();
+    let status = wait(console, child, || {
+        if shown.elapsed() >= SIGN_OF_LIFE {
+            shown = Instant::now();
+            console.step(format!("  … {}", tail(log, 1)));
+        }
+    })?;
+    if !status.success() {
+        eprintln!("{}", tail(log, TAIL_LINES));
+    }
+    success(what, &command, status).with_context(|| format!("the whole output is in {}", log.display()))
+}
+
+/// Runs a short program and gives back its standard output; its standard error is part of the error.
+pub(crate) fn captured(what: &str, mut command: Command) -> anyhow::Result<String> {
+    let output = command.stdin(Stdio::null()).output().with_context(|| starting(what, &command))?;
+    if !output.status.success() {
+        bail!("{what} failed ({}): {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("{what}: the output is not UTF-8"))
+}
+
+/// Like [`captured`], with something on standard input.
+pub(crate) fn fed(what: &str, mut command: Command, input: &str) -> anyhow::Result<String> {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().with_context(|| starting(what, &command))?;
+    let mut stdin = child.stdin.take().context("the standard input is not a pipe")?;
+    stdin.write_all(input.as_bytes()).with_context(|| format!("{what}: writing its input"))?;
+    drop(stdin);
+    let output = child.wait_with_output().with_context(|| format!("{what}: waiting for it"))?;
+    if !output.status.success() {
+        bail!("{what} failed ({}): {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("{what}: the output is not UTF-8"))
+}
+
+/// Where `program` is, on the path or where system programs are.
+pub(crate) fn found(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let system = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    std::env::split_paths(&path).chain(system).map(|dir| dir.join(program)).find(|file| file.is_file())
+}
+
+/// Whether `program` is found.
+pub(crate) fn on_path(program: &str) -> bool {
+    found(program).is_some()
+}
+
+/// Polls `done` until it holds or the deadline passes; says what is waited for now and then.
+pub(crate) fn wait_until(
+    console: &Console,
+    what: &str,
+    limit: Duration,
+    mut done: impl FnMut() -> anyhow::Result<bool>,
+) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let mut shown = Instant::now();
+    loop {
+        if done()? {
+            return Ok(());
+        }
+        if console.interrupted() {
+            bail!("interrupted while waiting for {what}");
+        }
+        if started.elapsed() > limit {
+            bail!("{what} did not happen within {} s", limit.as_secs());
+        }
+        if shown.elapsed() >= SIGN_OF_LIFE {
+            shown = Instant::now();
+            console.step(format!("  … still waiting for {what}"));
+        }
+        std::thread::sleep(POLL * 4);
+    }
+}
+
+fn spawn(what: &str, command: &mut Command) -> anyhow::Result<Child> {
+    command.stdin(Stdio::null()).process_group(0);
+    command.spawn().with_context(|| starting(what, command))
+}
+
+fn wait(console: &Console, mut child: Child, mut tick: impl FnMut()) -> anyhow::Result<ExitStatus> {
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        if console.interrupted() {
+            stop(&mut child)?;
+            bail!("interrupted");
+        }
+        tick();
+        std::thread::sleep(POLL);
+    }
+}
+
+/// Ends the whole process group: politely, then not.
+fn stop(child: &mut Child) -> anyhow::Result<()> {
+    let group = format!("-{}", child.id());
+    let mut kill = Command::new("kill");
+    kill.args(["-TERM", "--", &group]).stderr(Stdio::null()).status().context("running kill")?;
+    let asked = Instant::now();
+    while child.try_wait()?.is_none() {
+        if asked.elapsed() > GRACE {
+            Command::new("kill").args(["-KILL", "--", &group]).status().context("running kill")?;
+            child.wait()?;
+            break;
+        }
+        std::thread::sleep(POLL);
+    }
+    Ok(())
+}
+
+fn success(what: &str, command: &Command, status: ExitStatus) -> anyhow::Result<()> {
+    if status.success() {
+        return Ok(());
+    }
+    bail!("{what} failed ({status}): {}", shown(command))
+}
+
+fn starting(what: &str, command: &Command) -> String {
+    format!("{what}: starting {}", shown(command))
+}
+
+fn shown(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+/// The last lines of a file that may be long.
+fn tail(log: &Path, lines: usize) -> String {
+    let mut text = String::new();
+    let read = File::open(log).and_then(|mut file| {
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        text = String::from_utf8_lossy(&bytes).into_owned();
+        Ok(())
+    });
+    if let Err(error) = read {
+        return format!("(cannot read {}: {error})", log.display());
+    }
+    let all: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    all.get(all.len().saturating_sub(lines)..).unwrap_or_default().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tail_of_a_log_is_its_last_lines_without_blanks() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        std::fs::write(&log, "one\n\ntwo\nthree\n").unwrap();
+        assert_eq!(tail(&log, 2), "two\nthree");
+    }
+
+    #[test]
+    fn a_failing_program_reports_its_standard_error() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo broken >&2; exit 3"]);
+        let error = captured("trying", command).unwrap_err().to_string();
+        assert!(error.contains("broken") && error.contains("trying"), "{error}");
+    }
+
+    #[test]
+    fn input_reaches_the_program() {
+        assert_eq!(fed("echoing", Command::new("cat"), "a\nb").unwrap(), "a\nb");
+    }
+}

@@ -1,0 +1,150 @@
+//! The Kubernetes that a command works on: an embedded one, or the one that KUBECONFIG names. Runs kubectl and Helm.
+
+use crate::cluster::Cluster;
+use crate::console::Console;
+use crate::run;
+use crate::tools;
+use crate::workspace::Workspace;
+use anyhow::{Context, bail};
+use serde_json::Value;
+use std::process::Command;
+use std::time::Duration;
+
+/// A Kubernetes.
+pub(crate) struct Target {
+    embedded: Option<Cluster>,
+    kubectl: Vec<String>,
+    helm: Vec<String>,
+}
+
+/// The value of KUBECONFIG, when it is set to something.
+pub(crate) fn kubeconfig() -> Option<String> {
+    std::env::var("KUBECONFIG").ok().filter(|value| !value.is_empty())
+}
+
+impl Target {
+    /// An embedded cluster, which is to be started by the caller.
+    pub(crate) fn embedded(cluster: Cluster) -> Self {
+        Self { kubectl: cluster.tool("kubectl"), helm: cluster.tool("helm"), embedded: Some(cluster) }
+    }
+
+    /// The cluster of KUBECONFIG. Its images come from IMAGE_REGISTRY.
+    pub(crate) fn existing(workspace: &Workspace, console: &Console) -> anyhow::Result<Self> {
+        let target = if run::on_path("kubectl") && run::on_path("helm") {
+            Self { embedded: None, kubectl: vec!["kubectl".to_owned()], helm: vec!["helm".to_owned()] }
+        } else {
+            let programs = tools::programs(workspace, console)?;
+            Self { embedded: None, kubectl: programs.kubectl(), helm: vec![programs.helm().display().to_string()] }
+        };
+        target.kubectl("reaching the cluster of KUBECONFIG", &["get", "--raw", "/readyz"])?;
+        Ok(target)
+    }
+
+    /// The embedded cluster, if it is one.
+    pub(crate) fn cluster(&self) -> Option<&Cluster> {
+        self.embedded.as_ref()
+    }
+
+    /// The first words of a kubectl command line.
+    pub(crate) fn kubectl_words(&self) -> &[String] {
+        &self.kubectl
+    }
+
+    /// The first words of a Helm command line.
+    pub(crate) fn helm_words(&self) -> &[String] {
+        &self.helm
+    }
+
+    /// Runs kubectl and gives back what it printed.
+    pub(crate) fn kubectl(&self, what: &str, arguments: &[&str]) -> anyhow::Result<String> {
+        run::captured(what, command(&self.kubectl, arguments)?)
+    }
+
+    /// Runs `kubectl get ... -o json`.
+    pub(crate) fn get(&self, what: &str, arguments: &[&str]) -> anyhow::Result<Value> {
+        let text = self.kubectl(what, &[&["get", "-o", "json"], arguments].concat())?;
+        serde_json::from_str(&text).with_context(|| format!("{what}: reading what kubectl printed"))
+    }
+
+    /// Applies a manifest.
+    pub(crate) fn apply(&self, what: &str, namespace: &str, manifest: &str) -> anyhow::Result<()> {
+        let apply = command(&self.kubectl, &["apply", "--namespace", namespace, "-f", "-"])?;
+        run::fed(what, apply, manifest).map(|_| ())
+    }
+
+    /// Runs Helm and gives back what it printed.
+    pub(crate) fn helm(&self, what: &str, arguments: &[&str]) -> anyhow::Result<String> {
+        run::captured(what, command(&self.helm, arguments)?)
+    }
+
+    /// Waits for a condition of resources, and says what their conditions were when it does not come.
+    pub(crate) fn wait(
+        &self,
+        console: &Console,
+        namespace: &str,
+        condition: &str,
+        what: &[&str],
+    ) -> anyhow::Result<()> {
+        let names = what.join(" ");
+        console.step(format!("waiting for {names} to be {condition}"));
+        let wanted = format!("--for=condition={condition}");
+        let wait = [&["wait", "--namespace", namespace, &wanted, "--timeout=1s"], what].concat();
+        let outcome = run::wait_until(console, &format!("{names} {condition}"), Duration::from_secs(120), || {
+            Ok(self.kubectl("waiting", &wait).is_ok())
+        });
+        outcome.or_else(|error| {
+            let seen = self.kubectl("describing it", &[&["describe", "--namespace", namespace], what].concat());
+            bail!("{error}. What the cluster says:\n{}", seen.unwrap_or_else(|error| error.to_string()))
+        })
+    }
+
+    /// One address per node that clients outside of the cluster can reach: ExternalIP, else InternalIP.
+    pub(crate) fn node_addresses(&self) -> anyhow::Result<Vec<String>> {
+        let nodes = self.get("listing the nodes", &["nodes"])?;
+        let items = nodes.get("items").and_then(Value::as_array).context("kubectl lists no nodes")?;
+        Ok(items
+            .iter()
+            .filter_map(|node| address(node, "ExternalIP").or_else(|| address(node, "InternalIP")))
+            .collect())
+    }
+
+    /// The regions that nodes say they are in, sorted.
+    pub(crate) fn regions(&self) -> anyhow::Result<Vec<String>> {
+        let nodes = self.get("listing the nodes", &["nodes"])?;
+        let items = nodes.get("items").and_then(Value::as_array).context("kubectl lists no nodes")?;
+        let label = |node: &Value| {
+            node.pointer("/metadata/labels/topology.kubernetes.io~1region").and_then(Value::as_str).map(str::to_owned)
+        };
+        let mut regions: Vec<String> = items.iter().filter_map(label).collect();
+        regions.sort();
+        regions.dedup();
+        Ok(regions)
+    }
+}
+
+fn command(words: &[String], arguments: &[&str]) -> anyhow::Result<Command> {
+    let (program, first) = words.split_first().context("a command has no words")?;
+    let mut command = Command::new(program);
+    command.args(first).args(arguments);
+    Ok(command)
+}
+
+fn address(node: &Value, kind: &str) -> Option<String> {
+    let addresses = node.pointer("/status/addresses")?.as_array()?;
+    let found = addresses.iter().find(|address| address.get("type").and_then(Value::as_str) == Some(kind))?;
+    found.get("address")?.as_str().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_outside_address_is_found_by_its_type() {
+        let node = json!({"status": {"addresses": [
+            {"type": "Hostname", "address": "n1"}, {"type": "InternalIP", "address": "10.0.0.1"}]}});
+        assert_eq!(address(&node, "InternalIP"), Some("10.0.0.1".to_owned()));
+        assert_eq!(address(&node, "ExternalIP"), None);
+    }
+}

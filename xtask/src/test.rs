@@ -1,0 +1,129 @@
+//! `make test` and its parts: each step is timed and counted, all of them are listed at the end, and the cluster goes
+//! down whatever happened.
+
+mod end_to_end;
+mod release;
+mod tally;
+
+use crate::build;
+use crate::check;
+use crate::console::Console;
+use crate::fuzz;
+use crate::run;
+use crate::tools;
+use crate::workspace::Workspace;
+use anyhow::bail;
+use std::process::Command;
+use tally::{Counts, Tally};
+
+const FUZZ_SECONDS: u32 = 5;
+
+/// `xtask test`.
+pub(crate) fn everything(workspace: &Workspace, console: &Console) -> anyhow::Result<()> {
+    let mut tally = Tally::new();
+    for (name, gate) in check::GATES {
+        tally.gate(console, name, || gate(workspace, console));
+    }
+    tally.step(console, "unit tests", |counts| unit_tests(workspace, console, counts));
+    tally.step(console, "cluster tests", |counts| cluster_tests(workspace, console, counts));
+    tally.step(console, "fuzz", |counts| fuzz_smoke(workspace, console, counts));
+    end_to_end::run(workspace, console, &mut tally, None, false);
+    tally.finish(console)
+}
+
+/// `xtask unit`.
+pub(crate) fn unit(workspace: &Workspace, console: &Console) -> anyhow::Result<()> {
+    let mut tally = Tally::new();
+    tally.step(console, "unit tests", |counts| unit_tests(workspace, console, counts));
+    tally.finish(console)
+}
+
+/// `xtask cluster-test`.
+pub(crate) fn cluster(workspace: &Workspace, console: &Console) -> anyhow::Result<()> {
+    let mut tally = Tally::new();
+    tally.step(console, "cluster tests", |counts| cluster_tests(workspace, console, counts));
+    tally.finish(console)
+}
+
+/// `xtask e2e`.
+pub(crate) fn end_to_end(
+    workspace: &Workspace,
+    console: &Console,
+    filter: Option<&str>,
+    keep: bool,
+) -> anyhow::Result<()> {
+    let mut tally = Tally::new();
+    end_to_end::run(workspace, console, &mut tally, filter, keep);
+    tally.finish(console)
+}
+
+/// `xtask bench-ready`.
+pub(crate) fn bench_ready(workspace: &Workspace, console: &Console) -> anyhow::Result<()> {
+    end_to_end::bench_ready(workspace, console)
+}
+
+fn cargo_test(workspace: &Workspace, arguments: &[&str]) -> Command {
+    let mut cargo = build::cargo(workspace, "test");
+    cargo.args(arguments);
+    cargo
+}
+
+/// The tests of every crate. Those that need a cluster say so and are passed over.
+fn unit_tests(workspace: &Workspace, console: &Console, counts: &mut Counts) -> anyhow::Result<()> {
+    tools::browser(workspace, console)?;
+    console.step("unit tests: cargo test");
+    let mut everything = cargo_test(workspace, &["--workspace", "--no-fail-fast"]);
+    everything.env_remove("PLENUM_E2E");
+    if !run::tallied(console, "cargo test", everything, |line| counts.cargo_line(line))? {
+        bail!("unit tests failed");
+    }
+    Ok(())
+}
+
+/// Go's tests of the embedded Kubernetes. Some of them start a cluster: its programs are built first.
+fn cluster_tests(workspace: &Workspace, console: &Console, counts: &mut Counts) -> anyhow::Result<()> {
+    let programs = tools::cluster(workspace, console)?;
+    let mut format = Command::new("gofmt");
+    format.current_dir(workspace.path("cluster")).args(["-l", "."]);
+    let unformatted = run::captured("checking the format of the Go code", format)?;
+    if !unformatted.trim().is_empty() {
+        bail!(
+            "Go files are not formatted, run `make fmt`: {}",
+            unformatted.split_whitespace().collect::<Vec<_>>().join(", ")
+        );
+    }
+    console.step("cluster tests: go vet, go test");
+    let mut vet = tools::go_command(workspace)?;
+    // Not `./...`: vet would look into every package of Kubernetes, for minutes, on behalf of two files.
+    vet.args(["vet", "./internal/...", "./test/...", "./cmd/build", "./cmd/plenum-cluster", "./cmd/plenum-pause"]);
+    run::streamed(console, "go vet", vet)?;
+    let mut test = tools::go_command(workspace)?;
+    test.args(["test", "-count=1", "-v", "./internal/...", "./test/..."])
+        .env("PLENUM_CLUSTER_PROGRAMS", programs.directory());
+    if !run::tallied(console, "go test", test, |line| counts.go_line(line))? {
+        bail!("the tests of cluster/ failed");
+    }
+    Ok(())
+}
+
+/// Every fuzz target for some seconds.
+fn fuzz_smoke(workspace: &Workspace, console: &Console, counts: &mut Counts) -> anyhow::Result<()> {
+    let mut failed = Vec::new();
+    for name in fuzz::targets(workspace)? {
+        match fuzz::run_one(workspace, console, &name, FUZZ_SECONDS) {
+            Ok(()) => counts.passed += 1,
+            Err(error) => {
+                counts.failed += 1;
+                eprintln!("  {name}: {error:#}");
+                failed.push(name);
+            }
+        }
+        if console.interrupted() {
+            bail!("interrupted");
+        }
+    }
+    if !failed.is_empty() {
+        bail!("fuzz targets failed: {}", failed.join(", "));
+    }
+    Ok(())
+}

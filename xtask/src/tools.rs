@@ -1,0 +1,29 @@
+//! Installs what the other commands need, each tool only when the step that needs it comes.
+
+mod cargo_tools;
+mod go;
+mod packages;
+
+use crate::cluster::Programs;
+use crate::console::Console;
+use crate::workspace::Workspace;
+
+pub(crate) use cargo_tools::{cargo_deny, cargo_fuzz};
+pub(crate) use go::{build_cluster as programs, command as go_command, latest as latest_programs};
+pub(crate) use packages::{browser, cluster_packages};
+
+/// `xtask tools`: everything at once.
+pub(crate) fn all(workspace: &Workspace, console: &Console) -> anyhow::Result<()> {
+    cluster(workspace, console)?;
+    browser(workspace, console)?;
+    cargo_deny(workspace, console)?;
+    cargo_fuzz(workspace, console)?;
+    console.step("tools: everything is there");
+    Ok(())
+}
+
+/// What an embedded cluster needs: packages, and its own programs, built when they changed.
+pub(crate) fn cluster(workspace: &Workspace, console: &Console) -> anyhow::Result<Programs> {
+    cluster_packages(workspace, console)?;
+    programs(workspace, console)
+}
