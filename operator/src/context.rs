@@ -133,6 +133,7 @@ impl Context {
             pool: pool.name_any(),
             region: pool.spec.region.clone(),
             state: pods::state_of(pod, &node, drain, now),
+            starting: pods::is_starting(pod, &node, now),
             boot: node.boot,
             rooms: load.rooms,
             used: load.used,

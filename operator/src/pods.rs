@@ -8,6 +8,9 @@ use kube::ResourceExt;
 use plenum_api::names;
 use std::net::{IpAddr, SocketAddr};
 
+/// How long a new pod may take to serve before rooms stop waiting for it.
+const START_SECONDS: i64 = 30;
+
 /// Namespace and name.
 #[must_use]
 pub fn key_of(pod: &Pod) -> Option<PodKey> {
@@ -85,6 +88,13 @@ pub fn media_ports(pod: &Pod) -> Option<(i32, i32)> {
 fn ports(pod: &Pod) -> impl Iterator<Item = &ContainerPort> {
     let containers = pod.spec.as_ref().map(|spec| spec.containers.as_slice()).unwrap_or_default();
     containers.iter().filter_map(|container| container.ports.as_ref()).flatten()
+}
+
+/// Whether a pod was made a moment ago and does not serve yet.
+#[must_use]
+pub fn is_starting(pod: &Pod, node: &NodeView, now: Timestamp) -> bool {
+    let made = pod.metadata.creation_timestamp.as_ref().map_or(0, |made| made.0.as_second());
+    !node.serves && now.as_second().saturating_sub(made) < START_SECONDS
 }
 
 /// Where a pod stands for the planner.

@@ -40,6 +40,8 @@ pub enum UnplacedReason {
     RegionUnavailable,
     /// No pod of those pools takes rooms at the moment.
     PoolNotReady,
+    /// A pod nearer to the people than those that serve was made a moment ago.
+    PodStarting,
     /// Every such pod is full.
     InsufficientCapacity,
 }
@@ -53,6 +55,7 @@ impl UnplacedReason {
             Self::PoolNotPermitted => "PoolNotPermitted",
             Self::RegionUnavailable => "RegionUnavailable",
             Self::PoolNotReady => "PoolNotReady",
+            Self::PodStarting => "PodStarting",
             Self::InsufficientCapacity => "InsufficientCapacity",
         }
     }
@@ -98,6 +101,29 @@ pub fn place(room: &ValidRoom, fleet: &FleetView, near: Option<&str>) -> Result<
         }
         None => Err(full(ready.len(), reserve)),
     }
+}
+
+/// Whether a first binding should wait: a pod in a region nearer than that of `choice` is starting. A room is not moved
+/// later, so seconds of patience decide where its media goes for good.
+#[must_use]
+pub fn worth_a_wait(room: &ValidRoom, fleet: &FleetView, choice: &Choice) -> Option<Unplaced> {
+    if room.strategy == Strategy::Spread {
+        return None;
+    }
+    let pools = eligible_pools(room, fleet).ok()?;
+    let wishes = wishes(room, None);
+    let chosen = nearness(&wishes, &fleet.pod(&choice.pod)?.region);
+    let nearer = |pod: &&PodView| {
+        pod.starting
+            && nearness(&wishes, &pod.region) > chosen
+            && pools.contains_key(&(pod.key.namespace.as_str(), pod.pool.as_str()))
+    };
+    let pod = fleet.pods.iter().find(nearer)?;
+    let message = format!(
+        "pod {} of region {} is starting, nearer to the expected participants than those that serve: waiting for it, half a minute at most",
+        pod.key, pod.region
+    );
+    Some(Unplaced { reason: UnplacedReason::PodStarting, message })
 }
 
 type Candidate<'a> = (&'a PodView, &'a PoolView, &'a BootId);

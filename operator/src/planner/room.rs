@@ -1,6 +1,6 @@
 //! What is to happen to one room.
 
-use super::place::{Choice, Unplaced, place};
+use super::place::{Choice, Unplaced, place, worth_a_wait};
 use super::views::{FleetView, PodKey, PodState, ValidRoom};
 use plenum_api::room::Binding;
 use plenum_protocol::ids::{BootId, Epoch};
@@ -116,7 +116,11 @@ fn plan_unbound(room: &ValidRoom, seen: &RoomSeen, fleet: &FleetView) -> RoomPla
         room.binding == Binding::WaitForFirstParticipant && seen.wanted.is_none() && seen.last_epoch == Epoch(0);
     match place(room, fleet, near) {
         Ok(_) if waits => RoomPlan::Await,
-        Ok(choice) => bind(seen, choice, Cause::Unbound),
+        // Somebody who stands at the door does not wait for a pod that is only nearer.
+        Ok(choice) => match worth_a_wait(room, fleet, &choice) {
+            Some(wait) if seen.last_epoch == Epoch(0) && seen.wanted.is_none() => RoomPlan::Unplaced(wait),
+            _ => bind(seen, choice, Cause::Unbound),
+        },
         Err(unplaced) => RoomPlan::Unplaced(unplaced),
     }
 }

@@ -52,6 +52,8 @@ pub struct PodView {
     pub boot: Option<BootId>,
     /// Where it stands.
     pub state: PodState,
+    /// Was made a moment ago and does not serve yet: worth a short wait for a room that it would be nearest to.
+    pub starting: bool,
     /// Rooms bound to it.
     pub rooms: u32,
     /// Participants reserved by or in those rooms.

@@ -7,7 +7,7 @@ use super::report::{self, Draft};
 use super::validate::Invalid;
 use crate::context::Context;
 use crate::nodes::GrantError;
-use crate::planner::{Bound, Cause, PodKey, Unplaced};
+use crate::planner::{Bound, Cause, PodKey, Unplaced, UnplacedReason};
 use crate::pods;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
@@ -51,7 +51,7 @@ pub(super) struct Applied {
     /// The Room as the API server has it now.
     pub(super) room: Arc<plenum_api::Room>,
     pub(super) outcome: Outcome,
-    /// The pod did not acknowledge: try again soon.
+    /// The pod did not acknowledge, or is awaited: try again soon.
     pub(super) retry: bool,
     /// Pod that is to be told of the new status once it is written.
     pub(super) tell: Option<PodKey>,
@@ -75,8 +75,10 @@ pub(super) async fn apply(context: &Context, observed: &Observed, planned: Plann
         Planned::Endure { bound, lost, unplaced } => Ok(endure(context, observed, bound, lost, unplaced).await),
         Planned::Await => Ok(Applied::settled(observed, Outcome::Awaiting, None)),
         Planned::Unplaced { unplaced, lost } => {
+            // Patience ends by the clock, which no watch announces.
+            let retry = unplaced.reason == UnplacedReason::PodStarting;
             let outcome = Outcome::Unplaced { unplaced, lost: lost.is_some() };
-            Ok(Applied::settled(observed, outcome, lost))
+            Ok(Applied { retry, ..Applied::settled(observed, outcome, lost) })
         }
         Planned::Close(pod) => Ok(Applied::settled(observed, Outcome::Closed, pod)),
     }

@@ -22,6 +22,7 @@ pub(in crate::planner) fn pod(name: &str, pool: &PoolView, used: i64) -> PodView
         region: pool.region.clone(),
         boot: Some("b".parse().unwrap()),
         state: PodState::Ready,
+        starting: false,
         rooms: u32::from(used > 0),
         used,
     }
