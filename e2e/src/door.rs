@@ -39,6 +39,11 @@ impl Door {
         format!("{}/rooms/{namespace}/{room}#token={token}", self.base)
     }
 
+    /// Whether a gateway is there.
+    pub async fn answers(&self) -> bool {
+        self.request(Method::GET, "/").send().await.is_ok_and(|answer| answer.status().is_success())
+    }
+
     /// A request to a path (beginning with `/`) of this gateway.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.base))

@@ -41,7 +41,7 @@ pub struct Env {
 }
 
 impl Env {
-    /// Whether there is a cluster to test on.
+    /// Whether somebody named a file: without one, the tests that need a cluster are passed over.
     #[must_use]
     pub fn is_given() -> bool {
         std::env::var_os(VARIABLE).is_some()

@@ -271,6 +271,21 @@ impl Kube {
         }
     }
 
+    /// Waits until at least `count` pods with this `app.kubernetes.io/name` are ready, and none of them is leaving.
+    ///
+    /// # Errors
+    /// The deadline passes.
+    pub async fn pods_ready(&self, namespace: &str, app: &str, count: usize, within: Duration) -> Result<()> {
+        until(&format!("{count} pods of {app} are ready"), within, async || {
+            let pods = self.pods(namespace, &format!("{}={app}", names::LABEL_APP)).await?;
+            let leaving = pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_some()).count();
+            let ready = pods.iter().filter(|pod| crate::grants::is_ready(pod)).count();
+            let seen = || format!("{ready} of {} ready, {leaving} leaving", pods.len());
+            Ok(Look::when(leaving == 0 && ready >= count && ready == pods.len(), (), seen))
+        })
+        .await
+    }
+
     /// Name of the operator pod that leads.
     ///
     /// # Errors

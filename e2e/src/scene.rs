@@ -40,7 +40,7 @@ impl Scene<'_> {
         let start = Instant::now();
         let short: String = test.rsplit("::").next().unwrap_or(test).chars().take(40).collect();
         let namespace = format!("e2e-{}-{:04x}", short.replace('_', "-").trim_end_matches('-'), rand::random::<u16>());
-        suite.find_doors().await?;
+        suite.find_doors(1).await?;
         suite.kube.create_namespace(&namespace, json!({"plenum-e2e": "test"})).await?;
         let scene = Scene { suite, namespace: namespace.clone(), key: OnceCell::new() };
         let outcome = Self::run_body(&scene, body).await;

@@ -47,26 +47,35 @@ impl Suite {
         Ok(Self { env, kube, doors: RwLock::default(), epochs, clients: Mutex::default(), pools: OnceCell::new() })
     }
 
-    /// Finds the gateways again: pods come and go, and a node port may lead to the pods of its own node only.
+    /// Finds the gateways again, at least `count` URLs that answer: pods come and go, and a node port may lead to the
+    /// pods of its own node only.
     ///
     /// # Errors
-    /// None is ready.
-    pub async fn find_doors(&self) -> Result<()> {
-        let found = until("a gateway is ready", Duration::from_secs(60), async || {
+    /// The deadline passes.
+    pub async fn find_doors(&self, count: usize) -> Result<()> {
+        let doors = until(&format!("{count} gateways answer"), Duration::from_secs(60), async || {
             let pods = self.kube.pods(&self.env.namespace, "app.kubernetes.io/name=plenum-gateway").await?;
             let serving = |pod: &&Pod| pod.metadata.deletion_timestamp.is_none() && grants::is_ready(pod);
             let hosts: Vec<_> =
                 pods.iter().filter(serving).filter_map(|pod| pod.status.as_ref()?.host_ip.clone()).collect();
             let on_host = |url: &&String| hosts.iter().any(|host| url.contains(&format!("//{host}:")));
-            let mut urls: Vec<_> = self.env.gateway_urls.iter().filter(on_host).cloned().collect();
+            let mut urls: Vec<_> = self.env.gateway_urls.iter().filter(on_host).collect();
             // On another cluster the URLs may be those of a balancer.
-            if urls.is_empty() && !hosts.is_empty() {
-                urls.clone_from(&self.env.gateway_urls);
+            if urls.is_empty() {
+                urls = self.env.gateway_urls.iter().collect();
             }
-            Ok(Look::when(!urls.is_empty(), urls, || format!("{} pods, none ready", pods.len())))
+            // A node that was dead a moment ago still shows its pods as they were.
+            let mut doors = Vec::new();
+            for url in urls {
+                let door = Door::new(url)?;
+                if door.answers().await {
+                    doors.push(door);
+                }
+            }
+            let seen = format!("{} answer of {hosts:?}", doors.len());
+            Ok(Look::when(doors.len() >= count, doors, || seen))
         })
         .await?;
-        let doors: Vec<Door> = found.iter().map(|url| Door::new(url)).collect::<Result<_>>()?;
         *self.doors.write().unwrap_or_else(PoisonError::into_inner) = doors;
         Ok(())
     }

@@ -1,11 +1,12 @@
 //! All tests that need a cluster, one file per requirement, run one after the other in the order of the list.
 //!
-//! `cargo test -p plenum-e2e --test cluster -- NAME` runs those whose name contains NAME. `PLENUM_E2E` names the
-//! file that says where everything is; `make test` writes it.
+//! `PLENUM_E2E` names the file that says where everything is: `make e2e` starts a cluster and writes it. Without it the
+//! tests are passed over, so that `cargo test` works everywhere. `-- NAME` runs those whose name contains NAME.
 
 mod api_rules;
 mod charts;
 mod clients;
+mod dead_node;
 mod exposure;
 mod hostile_input;
 mod leadership;
@@ -14,7 +15,7 @@ mod recovery;
 mod rooms_carry_media;
 mod scaling;
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use plenum_e2e::env::Env;
 use plenum_e2e::scene::{Body, Scene};
 use plenum_e2e::suite::Suite;
@@ -87,10 +88,11 @@ const TESTS: &[Test] = tests! {
     }
     EmbeddedCluster recovery { a_restarted_media_process_forgets_and_its_rooms_are_bound_anew }
     EmbeddedCluster leadership { a_frozen_leader_overwrites_nothing_when_it_thaws }
-    EmbeddedCluster recovery {
+    EmbeddedCluster dead_node {
         a_killed_node_moves_its_rooms_within_five_seconds,
-        a_gateway_that_goes_sends_its_clients_to_another,
+        a_node_that_dies_with_the_leader_moves_its_rooms_too,
     }
+    EmbeddedCluster recovery { a_gateway_that_goes_sends_its_clients_to_another }
 };
 
 fn main() -> ExitCode {
@@ -122,18 +124,16 @@ fn trial(test: &'static Test, runtime: &Arc<Runtime>, suite: &SharedSuite) -> Tr
     let (runtime, suite) = (runtime.clone(), suite.clone());
     Trial::ignorable_test(test.name, move || {
         if !Env::is_given() {
-            return Ok(libtest_mimic::Completion::ignored_with("needs a cluster: `make e2e` brings one"));
+            return Ok(Completion::ignored_with("needs a cluster: `make e2e` starts one"));
         }
         let start = || runtime.block_on(Suite::start()).map_err(|error| format!("{error:#}"));
         let suite = suite.get_or_init(start).as_ref().map_err(Failed::from)?;
         if test.needs == Needs::EmbeddedCluster && suite.env.cluster().is_none() {
-            return Ok(libtest_mimic::Completion::ignored_with(
-                "needs nodes that may be killed: only on the embedded cluster",
-            ));
+            return Ok(Completion::ignored_with("needs nodes that may be killed: only on the embedded cluster"));
         }
         runtime
             .block_on(Scene::play(suite, test.name, test.body))
             .map_err(|error| Failed::from(format!("{error:#}")))?;
-        Ok(libtest_mimic::Completion::Completed)
+        Ok(Completion::Completed)
     })
 }

@@ -4,7 +4,6 @@ use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use plenum_api::Room;
-use plenum_e2e::grants;
 use plenum_e2e::process::{Frozen, pid_in_pod};
 use plenum_e2e::scene::Scene;
 use plenum_e2e::suite::pool_spec;
@@ -68,10 +67,5 @@ pub(crate) async fn a_frozen_leader_overwrites_nothing_when_it_thaws(scene: &Sce
     let now = kube.leader(system).await?;
     ensure!(now != old_leader, "the thawed leader took the Lease back");
     // It noticed: it ends itself and starts anew as a follower.
-    until("both operators are ready again", TAKEOVER, async || {
-        let pods = kube.pods(system, "app.kubernetes.io/name=plenum-operator").await?;
-        let ready = pods.iter().filter(|pod| grants::is_ready(pod)).count();
-        Ok(Look::when(ready >= 2, (), || format!("{ready} of {} ready", pods.len())))
-    })
-    .await
+    kube.pods_ready(system, "plenum-operator", 2, TAKEOVER).await
 }

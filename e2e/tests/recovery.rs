@@ -5,7 +5,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch, PatchParams};
-use plenum_api::Room;
+use plenum_api::{Room, names};
 use plenum_e2e::call::{Call, MEDIA, READY};
 use plenum_e2e::grants;
 use plenum_e2e::kube::Kube;
@@ -20,32 +20,38 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 /// Death of a media pod to the new binding.
-const BOUND_ANEW: Duration = Duration::from_secs(5);
-/// A dead leader's Lease runs out and another operator reads the world.
-const LEASE_RUNS_OUT: Duration = Duration::from_secs(20);
+pub(crate) const BOUND_ANEW: Duration = Duration::from_secs(5);
 /// A pool's pods are made and configured.
 const POOL_READY: Duration = Duration::from_secs(60);
 
 /// Two pools with one pod each, in the two zones of eu-west: one can die.
 async fn two_zones(scene: &Scene<'_>, first_port: i32) -> Result<Value> {
-    let kube = &scene.suite.kube;
     for (zone, port) in [("eu-west-a", first_port), ("eu-west-b", first_port + 100)] {
-        let mut spec = pool_spec("eu-west", 1, port);
-        spec["zones"] = json!([zone]);
-        let pool = json!({
-            "apiVersion": "rtc.plenum.dev/v1alpha1", "kind": "RelayPool",
-            "metadata": {"name": zone, "labels": {"only-of": scene.namespace}}, "spec": spec,
-        });
-        kube.apply(&scene.namespace, pool).await?;
+        zone_pool(scene, zone, port).await?;
     }
-    for zone in ["eu-west-a", "eu-west-b"] {
-        kube.ready_pool(&scene.namespace, zone, POOL_READY).await?;
-    }
-    Ok(json!({"topology": "MediaServer", "media": {"poolSelector": {"matchLabels": {"only-of": scene.namespace}}}}))
+    Ok(of_this_test(scene))
+}
+
+/// A pool with one pod in one zone of eu-west, for the Rooms of this test.
+pub(crate) async fn zone_pool(scene: &Scene<'_>, zone: &str, first_port: i32) -> Result<()> {
+    let kube = &scene.suite.kube;
+    let mut spec = pool_spec("eu-west", 1, first_port);
+    spec["zones"] = json!([zone]);
+    let pool = json!({
+        "apiVersion": "rtc.plenum.dev/v1alpha1", "kind": "RelayPool",
+        "metadata": {"name": zone, "labels": {"only-of": scene.namespace}}, "spec": spec,
+    });
+    kube.apply(&scene.namespace, pool).await?;
+    kube.ready_pool(&scene.namespace, zone, POOL_READY).await.map(drop)
+}
+
+/// Spec of a Room that only the pools of this test may serve.
+pub(crate) fn of_this_test(scene: &Scene<'_>) -> Value {
+    json!({"topology": "MediaServer", "media": {"poolSelector": {"matchLabels": {"only-of": scene.namespace}}}})
 }
 
 /// Every page came back by itself, and the pictures move again.
-async fn pages_came_back(call: &Call<'_>) -> Result<()> {
+pub(crate) async fn pages_came_back(call: &Call<'_>) -> Result<()> {
     call.flows(30, Duration::from_secs(40)).await?;
     for page in &call.pages {
         let timings = page.timings().await?;
@@ -78,45 +84,6 @@ pub(crate) async fn a_deleted_media_pod_is_replaced_and_pages_rejoin(scene: &Sce
     ensure!(reason.contains("bound anew"), "the reason does not say what happened: {reason:?}");
     pages_came_back(&call).await?;
     call.end().await
-}
-
-pub(crate) async fn a_killed_node_moves_its_rooms_within_five_seconds(scene: &Scene<'_>) -> Result<()> {
-    let spec = two_zones(scene, 22_200).await?;
-    let cluster = scene.suite.env.cluster().context("this test needs the embedded cluster")?;
-    let mut call = Call::prepare(scene, "struck", spec).await?;
-    let before = call.state().await?;
-    let node = before.media_assignment().and_then(|a| a.node.clone()).context("the Room's pod has a node")?;
-    // Gateways and operators may be on the node too: pages go by another node's URL.
-    let other = scene.suite.door_not_on(&node).await?;
-    call.enter_by(&other, "eu-west", 0).await?;
-    call.enter_by(&other, "eu-west", 1).await?;
-    call.flows(30, MEDIA).await?;
-
-    let limit = limit_of(scene, &node).await?;
-    let death = Instant::now();
-    cluster.kill_node(&node).await?;
-    let outcome = struck(&call, &before, death, limit).await;
-    cluster.start_node(&node).await?;
-    outcome?;
-    scene.suite.kube.nodes_ready(Duration::from_secs(60)).await?;
-    call.end().await
-}
-
-async fn struck(call: &Call<'_>, before: &Room, death: Instant, limit: Duration) -> Result<()> {
-    let after = call.bound_anew(before.epoch(), limit).await?;
-    eprintln!("bound anew {} ms after the node was killed", death.elapsed().as_millis());
-    let pod = before.media_assignment().map(|a| a.pod.clone());
-    ensure!(after.media_assignment().map(|a| a.pod.clone()) != pod, "bound to the dead node's pod");
-    pages_came_back(call).await
-}
-
-/// Five seconds, unless the leader dies with the node: then its Lease has to run out first.
-async fn limit_of(scene: &Scene<'_>, node: &str) -> Result<Duration> {
-    let (kube, system) = (&scene.suite.kube, scene.suite.env.namespace.as_str());
-    let leader: Pod = kube.api(system).get(&kube.leader(system).await?).await.context("reading the leader's pod")?;
-    let doomed = leader.spec.and_then(|spec| spec.node_name).as_deref() == Some(node);
-    eprintln!("the leader is on the node: {doomed}");
-    Ok(if doomed { BOUND_ANEW + LEASE_RUNS_OUT } else { BOUND_ANEW })
 }
 
 pub(crate) async fn calls_go_on_while_no_operator_runs(scene: &Scene<'_>) -> Result<()> {
@@ -213,6 +180,7 @@ pub(crate) async fn a_restarted_media_process_forgets_and_its_rooms_are_bound_an
 
 pub(crate) async fn a_gateway_that_goes_sends_its_clients_to_another(scene: &Scene<'_>) -> Result<()> {
     scene.suite.shared_pools().await?;
+    scene.suite.find_doors(2).await?;
     let (kube, system) = (&scene.suite.kube, &scene.suite.env.namespace);
     kube.apply_room(&scene.namespace, "handed", room_spec("eu-west")).await?;
     kube.ready_room(&scene.namespace, "handed", READY).await?;
@@ -230,10 +198,5 @@ pub(crate) async fn a_gateway_that_goes_sends_its_clients_to_another(scene: &Sce
         "the reason is {last:?}"
     );
     let _again = RoomSocket::joined(&other, &scene.namespace, "handed", &token).await?;
-    until("two gateways are ready again", Duration::from_secs(60), async || {
-        let pods = kube.pods(system, "app.kubernetes.io/name=plenum-gateway").await?;
-        let ready = pods.iter().filter(|pod| grants::is_ready(pod) && pod.name_any() != leaving).count();
-        Ok(Look::when(ready >= 2, (), || format!("{ready} of {} ready", pods.len())))
-    })
-    .await
+    kube.pods_ready(system, names::APP_GATEWAY, 2, Duration::from_secs(60)).await
 }

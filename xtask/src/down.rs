@@ -5,7 +5,7 @@ use crate::console::Console;
 use crate::deploy::{self, MADE_BY, NAMESPACE};
 use crate::target::{self, Target};
 use crate::tools;
-use crate::up::{CLUSTER, ROOM_NAMESPACE};
+use crate::up::{CLUSTER, EXAMPLE_POOLS, ROOM, ROOM_NAMESPACE};
 use crate::workspace::Workspace;
 use anyhow::{Context, bail};
 use serde_json::Value;
@@ -31,18 +31,7 @@ pub(crate) fn command(workspace: &Workspace, console: &Console) -> anyhow::Resul
 fn from_existing(console: &Console, target: &Target) -> anyhow::Result<()> {
     let has_kinds = target.kubectl("looking for the CRDs", &["get", "crd", "rooms.rtc.plenum.dev"]).is_ok();
     if has_kinds {
-        console.step("deleting the example room and pools");
-        let pools = target.regions()?;
-        let mut pool_names: Vec<&str> = pools.iter().map(String::as_str).collect();
-        let delete = |kind: &str, names: &[&str]| {
-            let common = ["delete", kind, "--namespace", ROOM_NAMESPACE, "--ignore-not-found", "--timeout=120s"];
-            target.kubectl("deleting the examples", &[&common[..], names].concat())
-        };
-        delete("room", &["demo"])?;
-        if !pool_names.is_empty() {
-            pool_names.truncate(2);
-            delete("relaypool", &pool_names)?;
-        }
+        delete_examples(console, target)?;
     }
     deploy::uninstall(console, target, "plenum")?;
     deploy::uninstall(console, target, "plenum-crds")?;
@@ -56,6 +45,23 @@ fn from_existing(console: &Console, target: &Target) -> anyhow::Result<()> {
     let named = format!("metadata.name={NAMESPACE}");
     let namespace = ["delete", "namespace", "--selector", &label, "--field-selector", &named, "--timeout=120s"];
     target.kubectl("deleting the namespace", &namespace).map(|_| ())
+}
+
+/// The example room, the example pools with their pods, and the certificate that the operator made for them.
+fn delete_examples(console: &Console, target: &Target) -> anyhow::Result<()> {
+    console.step("deleting the example room and pools, and their pods");
+    let here = ["--namespace", ROOM_NAMESPACE, "--ignore-not-found", "--timeout=120s"];
+    let delete = |what: &[&str]| target.kubectl("deleting the examples", &[&["delete"], what, &here].concat());
+    delete(&["room", ROOM])?;
+    for pool in target.regions()?.iter().take(EXAMPLE_POOLS) {
+        delete(&["relaypool", pool])?;
+        delete(&["pod", "--selector", &format!("rtc.plenum.dev/pool={pool}")])?;
+    }
+    let left = target.get("listing the pools", &["relaypools", "--namespace", ROOM_NAMESPACE])?;
+    if left.get("items").and_then(Value::as_array).is_some_and(Vec::is_empty) {
+        delete(&["secret", "plenum-node-control"])?;
+    }
+    Ok(())
 }
 
 fn delete_kinds(console: &Console, target: &Target) -> anyhow::Result<()> {

@@ -19,7 +19,10 @@ use std::time::Duration;
 pub(crate) const CLUSTER: &str = "plenum";
 /// Where the example room is.
 pub(crate) const ROOM_NAMESPACE: &str = "default";
-const ROOM: &str = "demo";
+/// Its name.
+pub(crate) const ROOM: &str = "demo";
+/// How many pools `examples/pools.yaml` has.
+pub(crate) const EXAMPLE_POOLS: usize = 2;
 const FIRST_PORT: u16 = 8080;
 const PORTS_TRIED: u16 = 20;
 
@@ -64,10 +67,13 @@ fn on_existing(workspace: &Workspace, console: &Console) -> anyhow::Result<()> {
     let port = FIRST_PORT;
     let public_url = std::env::var("PLENUM_PUBLIC_URL").unwrap_or_else(|_| format!("http://localhost:{port}"));
     let release = Release { images: &images, public_url: public_url.clone(), values: Vec::new() };
+    let is_new = target.kubectl("looking for the namespace", &["get", "namespace", NAMESPACE]).is_err();
     deploy::install(workspace, console, &target, &release)?;
-    let (label, value) = MADE_BY;
-    let label = format!("{label}={value}");
-    target.kubectl("labelling the namespace", &["label", "--overwrite", "namespace", NAMESPACE, &label])?;
+    if is_new {
+        let (label, value) = MADE_BY;
+        let label = format!("{label}={value}");
+        target.kubectl("labelling the namespace", &["label", "--overwrite", "namespace", NAMESPACE, &label])?;
+    }
     open_room(workspace, console, &target, &pools)?;
     let key = deploy::api_key(console, &target, ROOM_NAMESPACE)?;
     println!("\nPlenum runs. Let it reach this machine, and mint a token:\n");
@@ -171,6 +177,8 @@ mod tests {
         let pools = pools_for(&workspace, &["mars".to_owned()]).unwrap();
         let pool: Value = serde_json::from_str(&pools).unwrap();
         assert_eq!(pool["spec"]["region"], "mars");
+        let regions = ["a", "b", "c"].map(str::to_owned);
+        assert_eq!(pools_for(&workspace, &regions).unwrap().split("\n---\n").count(), EXAMPLE_POOLS);
         assert!(pools_for(&workspace, &[]).unwrap_err().to_string().contains("topology.kubernetes.io/region"));
     }
 }
