@@ -113,10 +113,11 @@ pub fn worth_a_wait(room: &ValidRoom, fleet: &FleetView, choice: &Choice) -> Opt
     let pools = eligible_pools(room, fleet).ok()?;
     let wishes = wishes(room, None);
     let chosen = nearness(&wishes, &fleet.pod(&choice.pod)?.region);
+    let would_take_it = |pod: &PodView| {
+        pools.get(&(pod.key.namespace.as_str(), pod.pool.as_str())).is_some_and(|pool| room.reserve() <= pool.per_pod)
+    };
     let nearer = |pod: &&PodView| {
-        pod.starting
-            && nearness(&wishes, &pod.region) > chosen
-            && pools.contains_key(&(pod.key.namespace.as_str(), pod.pool.as_str()))
+        pod.starting && pod.state == PodState::NotReady && nearness(&wishes, &pod.region) > chosen && would_take_it(pod)
     };
     let pod = fleet.pods.iter().find(nearer)?;
     let message = format!(

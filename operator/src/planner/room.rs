@@ -112,14 +112,14 @@ pub fn plan_room(room: &ValidRoom, seen: &RoomSeen, fleet: &FleetView) -> RoomPl
 
 fn plan_unbound(room: &ValidRoom, seen: &RoomSeen, fleet: &FleetView) -> RoomPlan {
     let near = seen.wanted.as_ref().and_then(Option::as_deref);
-    let waits =
-        room.binding == Binding::WaitForFirstParticipant && seen.wanted.is_none() && seen.last_epoch == Epoch(0);
+    // Nobody has been in it, and nobody stands at the door.
+    let untouched = seen.wanted.is_none() && seen.last_epoch == Epoch(0);
+    let waits = untouched && room.binding == Binding::WaitForFirstParticipant;
     match place(room, fleet, near) {
         Ok(_) if waits => RoomPlan::Await,
-        // Somebody who stands at the door does not wait for a pod that is only nearer.
-        Ok(choice) => match worth_a_wait(room, fleet, &choice) {
-            Some(wait) if seen.last_epoch == Epoch(0) && seen.wanted.is_none() => RoomPlan::Unplaced(wait),
-            _ => bind(seen, choice, Cause::Unbound),
+        Ok(choice) => match untouched.then(|| worth_a_wait(room, fleet, &choice)).flatten() {
+            Some(wait) => RoomPlan::Unplaced(wait),
+            None => bind(seen, choice, Cause::Unbound),
         },
         Err(unplaced) => RoomPlan::Unplaced(unplaced),
     }

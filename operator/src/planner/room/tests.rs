@@ -31,7 +31,9 @@ fn a_bound_room_stays_where_it_is_while_its_pod_stays() {
 fn a_first_binding_waits_for_a_nearer_pod_that_starts_unless_somebody_stands_at_the_door() {
     let (west, east) = (pool("west", "eu-west"), pool("east", "us-east"));
     let starting = crate::planner::PodView { state: PodState::NotReady, starting: true, ..pod("w", &west, 0) };
-    let fleet = FleetView { pods: vec![starting, pod("e", &east, 0)], pools: vec![west, east] }.sorted();
+    let leaving = crate::planner::PodView { state: PodState::Terminating, ..starting.clone() };
+    let with = |first| FleetView { pods: vec![first, pod("e", &east, 0)], pools: vec![west.clone(), east.clone()] };
+    let (fleet, hopeless) = (with(starting).sorted(), with(leaving).sorted());
     let expecting = |region: &str| ValidRoom { expected: [(region.to_owned(), 2)].into(), ..room() };
     let fresh = RoomSeen::default();
     let waits = plan_room(&expecting("eu-west"), &fresh, &fleet);
@@ -39,6 +41,7 @@ fn a_first_binding_waits_for_a_nearer_pod_that_starts_unless_somebody_stands_at_
     let binds = [
         plan_room(&expecting("us-east"), &fresh, &fleet),
         plan_room(&room(), &fresh, &fleet),
+        plan_room(&expecting("eu-west"), &fresh, &hopeless),
         plan_room(&expecting("eu-west"), &RoomSeen { wanted: Some(None), ..fresh.clone() }, &fleet),
         plan_room(&expecting("eu-west"), &RoomSeen { last_epoch: Epoch(1), ..fresh }, &fleet),
     ];
