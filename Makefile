@@ -5,7 +5,7 @@ XTASK = $(CARGO_TARGET_DIR)/$$(rustc -vV | sed -n 's/^host: //p')/debug/xtask
 .DEFAULT_GOAL := help
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 .PHONY: rust
 rust:
@@ -46,6 +46,10 @@ cluster-test: rust ## Tests of the embedded Kubernetes
 e2e: rust ## Browser and API tests on a cluster of their own (FILTER=name runs some, KEEP=1 leaves the cluster)
 	@$(XTASK) e2e $(if $(KEEP),--keep) $(FILTER)
 
+.PHONY: registry-test
+registry-test: rust ## `make up` and `make down` on another cluster, with images from a private registry
+	@$(XTASK) registry-test
+
 .PHONY: charts
 charts: rust ## Lint the charts and check what they render
 	@$(XTASK) charts
@@ -57,6 +61,14 @@ fuzz: rust ## Fuzz every parser (SECONDS_EACH=300, TARGET=name for one)
 .PHONY: bench-ready
 bench-ready: rust ## Rooms per second: apply to Ready, p50 and p99, beside the raw write rate of the API server
 	@$(XTASK) bench-ready
+
+.PHONY: bench-turn
+bench-turn: rust ## What relaying costs: CPU per packet, CPU and memory per allocation, beside coturn and a bare forwarder (ROUNDS=5)
+	@$(XTASK) bench-turn $(if $(ROUNDS),--rounds $(ROUNDS))
+
+.PHONY: bench-turn-flood
+bench-turn-flood: rust ## Calls over a TURN node while 100,000 forged requests a second come in, in namespaces of their own
+	@$(XTASK) bench-turn-flood
 
 .PHONY: tools
 tools: rust ## Install what the other targets need

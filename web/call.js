@@ -1,12 +1,15 @@
 // A call: joins a room, publishes the own media, subscribes to everybody else's, and joins again whenever it is over.
 
 import { backoff, now, sleep } from './dom.js';
+import { FRESH_MILLIS, IceServers } from './ice-servers.js';
 import { preferVp8 } from './local-media.js';
 import { MediaSession } from './media-session.js';
 import { RoomSocket } from './room-socket.js';
+import { keepTransport } from './transport.js';
 
 /** Refusals of a join that trying again cannot mend. */
 const FINAL = new Set(['bad-request', 'unauthorized', 'forbidden', 'not-found']);
+const MOST_RESTARTS_NOTED = 200;
 const FIRST_FRAME_POLL_MILLIS = 50;
 const FIRST_FRAME_PATIENCE_MILLIS = 30000;
 
@@ -23,15 +26,17 @@ export class Call {
   publisher = null;
   /** WHEP sessions by publication id. */
   subscribers = new Map();
+  /** STUN and TURN servers. */
+  ice;
   /** Milliseconds since 1970. */
-  timings = { joinStarted: null, joined: null, published: null, firstFrame: {}, rejoins: [] };
+  timings = { joinStarted: null, joined: null, published: null, firstFrame: {}, rejoins: [], iceRestarts: [] };
   #room;
   #handlers;
   #round = null;
   #media;
 
   /**
-   * @param {{base: URL, token: string, name: ?string}} room `base` is `…/v1/rooms/{namespace}/{name}/`
+   * @param {{base: URL, token: string, name: ?string, region: ?string}} room `base` is `…/v1/rooms/{namespace}/{name}/`
    * @param {Promise<{stream: ?MediaStream}>} media
    * @param {{changed: function(), stream: function(object, string, MediaStream), gone: function(string), note: function(string)}} handlers
    */
@@ -39,6 +44,7 @@ export class Call {
     this.#room = room;
     this.#media = media;
     this.#handlers = handlers;
+    this.ice = new IceServers(room);
   }
 
   /** Joins, and stays until `leave`. */
@@ -64,6 +70,8 @@ export class Call {
   }
 
   #join(attempt) {
+    // By the time that the room lets us in they are there. The room may have changed its mind about relays.
+    this.ice.get(FRESH_MILLIS);
     const round = { attempt, abort: new AbortController(), subscriptions: new Map(), joined: false };
     this.#round = round;
     this.#set(this.timings.rejoins.length > 0 || attempt > 0 ? 'rejoining' : 'joining', this.detail);
@@ -130,6 +138,10 @@ export class Call {
       case 'unpublished':
         this.#unpublished(round, message);
         break;
+      case 'relayLost':
+        this.ice.lose(message.pod);
+        for (const session of [this.publisher, ...this.subscribers.values()]) session?.loseRelay(message.pod);
+        return;
       case 'rejoin':
         return this.#again(message.reason, Math.random() * (message.withinMillis ?? 500), 0, false);
       case 'ended':
@@ -179,7 +191,8 @@ export class Call {
     const { stream } = await this.#media;
     if (!stream || round.abort.signal.aborted) return;
     await this.#keep(round.abort.signal, async () => {
-      const session = new MediaSession({ kind: 'whip', token: this.#room.token, participantKey: round.key });
+      const ice = await this.#iceServers(round.abort.signal);
+      const session = new MediaSession({ kind: 'whip', token: this.#room.token, participantKey: round.key, ice });
       this.publisher?.close();
       this.publisher = session;
       for (const track of stream.getTracks()) {
@@ -198,7 +211,8 @@ export class Call {
     round.subscriptions.set(publication.id, abort);
     const signal = AbortSignal.any([round.abort.signal, abort.signal]);
     this.#keep(signal, async () => {
-      const what = { kind: 'whep', token: this.#room.token, participantKey: round.key, publication, participant };
+      const ice = await this.#iceServers(signal);
+      const what = { kind: 'whep', token: this.#room.token, participantKey: round.key, ice, publication, participant };
       const session = new MediaSession(what);
       this.subscribers.get(publication.id)?.close();
       this.subscribers.set(publication.id, session);
@@ -209,6 +223,12 @@ export class Call {
       this.#watchFirstFrame(session, publication, signal);
       return session;
     });
+  }
+
+  async #iceServers(signal) {
+    const ice = await this.ice.get();
+    signal.throwIfAborted();
+    return ice;
   }
 
   #receive(session, publication, participant) {
@@ -247,13 +267,20 @@ export class Call {
     this.#handlers.gone(publication);
   }
 
+  #restarting(session, reason) {
+    const restarts = this.timings.iceRestarts;
+    restarts.push({ at: now(), session: session.id, kind: session.kind, relay: session.relay?.pod ?? null, reason });
+    if (restarts.length > MOST_RESTARTS_NOTED) restarts.shift();
+  }
+
   /** Opens a session, and another one whenever it fails, until `signal`. */
   async #keep(signal, open) {
     for (let attempt = 0; !signal.aborted; attempt += 1) {
       try {
         const session = await open();
         const opened = performance.now();
-        await session.failed(signal);
+        await keepTransport(session, this.ice, signal, (reason) => this.#restarting(session, reason));
+        if (!signal.aborted) this.#handlers.note('A media connection was lost and is opened again.');
         if (performance.now() - opened > 10000) attempt = 0;
       } catch (error) {
         if (signal.aborted) return;

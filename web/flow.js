@@ -67,6 +67,7 @@ export function legsToDraw(report, stats, own) {
       remoteType: pair?.remoteType ?? view.remoteType ?? leg.node.candidateType,
       protocol: pair?.protocol ?? view.protocol ?? leg.protocol,
       relayProtocol: pair?.relayProtocol ?? view.relayProtocol ?? null,
+      relay: relayOf(leg.relay, pair?.relayProtocol ?? view.relayProtocol),
       remoteAddress: pair?.remoteAddress ?? leg.node.address ?? null,
       remotePort: pair?.remotePort ?? leg.node.port ?? null,
       rttMicros: micros(pair?.rtt) ?? leg.rttMicros ?? view.rttMicros ?? null,
@@ -75,6 +76,12 @@ export function legsToDraw(report, stats, own) {
   });
   const rank = (leg) => `${leg.mine ? 0 : 1}${leg.participant}${leg.role === 'Publisher' ? 0 : 1}${leg.publication}`;
   return legs.sort((a, b) => (rank(a) < rank(b) ? -1 : 1));
+}
+
+/** The relay as the media node sees it; the way to it as the relay says, else as the client does. */
+function relayOf(relay, claimed) {
+  if (!relay) return null;
+  return { pod: relay.pod, region: relay.region, transport: relay.transport ?? claimed?.toUpperCase() ?? null };
 }
 
 const micros = (seconds) => (seconds === null || seconds === undefined ? null : Math.round(seconds * 1e6));

@@ -1,6 +1,7 @@
 // The table under the picture: every leg with its numbers.
 
 import { html, rate, roundTrip, short } from './dom.js';
+import { byRelay } from './relay-words.js';
 
 const MOST_ROWS = 500;
 
@@ -13,7 +14,7 @@ export function drawTable(body, legs) {
       html('td', {}, leg.role === 'Publisher' ? 'sends' : 'receives'),
       html('td', {}, leg.state === 'Connected' ? 'connected' : 'connecting'),
       html('td', {}, `${leg.localType ?? '?'} → ${leg.remoteType ?? '?'}`),
-      html('td', {}, short([leg.protocol, leg.relayProtocol].filter(Boolean).join(' by ') || '–', 20)),
+      html('td', {}, transport(leg)),
       html('td', {}, leg.remoteAddress ? endpoint(leg) : '–'),
       html('td', { class: 'number' }, roundTrip(leg.rttMicros)),
       html('td', { class: 'number' }, rate(leg.kbps)),
@@ -22,6 +23,11 @@ export function drawTable(body, legs) {
   );
   if (rows.length === 0) rows.push(html('tr', {}, html('td', { colspan: 9, class: 'none' }, 'No legs yet.')));
   body.replaceChildren(...rows);
+}
+
+function transport(leg) {
+  if (leg.relay) return `relayed ${byRelay(leg.relay)}`;
+  return short([leg.protocol, leg.relayProtocol].filter(Boolean).join(' by ') || '–', 20);
 }
 
 function endpoint({ remoteAddress, remotePort }) {

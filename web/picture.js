@@ -1,7 +1,9 @@
-// The picture of the running flow: clients on the left, the media pod on the right, gateways above. Every leg is a line.
+// The picture of the running flow: clients on the left, the media pod on the right, gateways above. Every leg is a line;
+// a relayed one goes through the box of its TURN pod.
 // Entities are red, signaling is green, media is blue. Built anew only when who is there changes.
 
 import { rate, roundTrip, short, svg } from './dom.js';
+import { byRelay } from './relay-words.js';
 
 const WIDTH = 960;
 const GATEWAY_Y = 30;
@@ -10,6 +12,8 @@ const TOP = 142;
 const LEG_HEIGHT = 40;
 const CLIENT_LEFT = 40;
 const CLIENT_WIDTH = 190;
+const RELAY_LEFT = 530;
+const RELAY_WIDTH = 140;
 const POD_LEFT = 720;
 const POD_WIDTH = 224;
 const MOST_CLIENTS = 12;
@@ -38,7 +42,7 @@ export class Picture {
       report?.gateway,
       report?.gatewayRegion,
       report?.media,
-      clients.map((client) => [client.id, client.name, client.mine, client.legs.map((leg) => [leg.session, leg.role, leg.gateway, leg.state])]),
+      clients.map((client) => [client.id, client.name, client.mine, client.legs.map((leg) => [leg.session, leg.role, leg.gateway, leg.state, leg.relay])]),
     ]);
     if (shape !== this.#shape) {
       this.#shape = shape;
@@ -81,6 +85,7 @@ export class Picture {
       parts.push(...signaling(client, boxes, y, index));
       parts.push(clientBox(client, y, height - 6));
       client.legs.forEach((leg, row) => parts.push(...this.#leg(leg, y + row * LEG_HEIGHT + 22, report)));
+      if (report?.media) parts.push(...relayBoxes(client.legs, y));
       y += height + 14;
     });
     return parts;
@@ -90,18 +95,22 @@ export class Picture {
     if (!report?.media) return [];
     const [from, to] = [CLIENT_LEFT + CLIENT_WIDTH + 4, POD_LEFT - 6];
     const out = leg.role === 'Publisher';
-    const line = svg('line', {
-      class: `media ${leg.state === 'Connected' ? 'live' : 'connecting'}`,
-      x1: out ? from : to,
-      x2: out ? to : from,
-      y1: y,
-      y2: y,
-      'marker-end': 'url(#media-end)',
-      'data-session': leg.session,
-    });
-    const label = svg('text', { class: 'leg', x: (from + to) / 2, y: y - 6, 'text-anchor': 'middle' }, legText(leg));
+    const hops = leg.relay ? [[from, RELAY_LEFT - 6], [RELAY_LEFT + RELAY_WIDTH + 4, to]] : [[from, to]];
+    const lines = hops.map(([near, far]) =>
+      svg('line', {
+        class: `media ${leg.state === 'Connected' ? 'live' : 'connecting'}`,
+        x1: out ? near : far,
+        x2: out ? far : near,
+        y1: y,
+        y2: y,
+        'marker-end': 'url(#media-end)',
+        'data-session': leg.session,
+      }),
+    );
+    const [, end] = hops[0];
+    const label = svg('text', { class: 'leg', x: (from + end) / 2, y: y - 6, 'text-anchor': 'middle' }, legText(leg));
     this.#labels.set(leg.session, label);
-    return [line, label];
+    return [...lines, label];
   }
 }
 
@@ -154,6 +163,29 @@ function clientBox(client, y, height) {
     svg('rect', { x: CLIENT_LEFT, y, width: CLIENT_WIDTH, height, rx: 10 }),
     svg('text', { class: 'what', x: CLIENT_LEFT + 12, y: y + 15 }, client.mine ? 'client (you)' : 'client'),
     svg('text', { class: 'name', x: CLIENT_LEFT + 12, y: y + 30 }, name),
+  );
+}
+
+/** One box per TURN pod and neighbouring legs of a client; `y` is the top of the client. */
+function relayBoxes(legs, y) {
+  const runs = [];
+  legs.forEach(({ relay }, row) => {
+    const last = runs.at(-1);
+    if (relay && last?.relay.pod === relay.pod && last.row + last.rows === row) last.rows += 1;
+    else if (relay) runs.push({ relay, row, rows: 1 });
+  });
+  return runs.map(({ relay, row, rows }) => relayBox(relay, y + row * LEG_HEIGHT + 2, rows * LEG_HEIGHT - 4));
+}
+
+function relayBox(relay, y, height) {
+  const what = `TURN · ${tail(relay.region, 14)}`;
+  return svg(
+    'g',
+    { class: 'entity relay', 'data-relay': relay.pod },
+    svg('title', {}, `relayed ${byRelay(relay)}`),
+    svg('rect', { x: RELAY_LEFT, y, width: RELAY_WIDTH, height, rx: 8 }),
+    svg('text', { class: 'what', x: RELAY_LEFT + 8, y: y + 15 }, what),
+    svg('text', { class: 'name', x: RELAY_LEFT + 8, y: y + 30 }, tail(relay.pod, 16)),
   );
 }
 
@@ -211,6 +243,7 @@ function arrows() {
 function legText(leg) {
   if (leg.state !== 'Connected') return `${leg.role === 'Publisher' ? 'sends' : 'receives'} · connecting`;
   const way = leg.role === 'Publisher' ? 'sends' : 'receives';
+  if (leg.relay) return `${way} · over ${leg.relay.transport ?? '?'} · ${roundTrip(leg.rttMicros)} · ${rate(leg.kbps)}`;
   const types = `${leg.localType ?? '?'} → ${leg.remoteType ?? '?'} ${short(leg.relayProtocol ?? leg.protocol ?? '', 8)}`;
   return `${way} · ${types} · ${roundTrip(leg.rttMicros)} · ${rate(leg.kbps)}`;
 }
@@ -218,7 +251,9 @@ function legText(leg) {
 function description(report, clients, gateways) {
   const legs = clients.reduce((sum, client) => sum + client.legs.length, 0);
   const where = report?.media ? `media pod ${report.media.pod} in ${report.media.region}` : 'no media pod yet';
-  return `${clients.length} clients, ${gateways.length} gateways, ${where}, ${legs} media legs.`;
+  const relayed = clients.reduce((sum, client) => sum + client.legs.filter((leg) => leg.relay).length, 0);
+  const relays = relayed > 0 ? `, ${relayed} of them relayed` : '';
+  return `${clients.length} clients, ${gateways.length} gateways, ${where}, ${legs} media legs${relays}.`;
 }
 
 /** Pod names differ at their end. */

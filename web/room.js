@@ -6,6 +6,7 @@ import { Flow, legsToDraw } from './flow.js';
 import { drawTable } from './legs-table.js';
 import { openLocalMedia } from './local-media.js';
 import { Picture } from './picture.js';
+import { relayWords } from './relay-words.js';
 import { Stats, viewOf } from './stats.js';
 import { Tiles } from './tiles.js';
 
@@ -44,7 +45,7 @@ function join(token, displayName) {
     return opened;
   });
   ownName = displayName || nameOf(token);
-  call = new Call({ base, token, name: displayName || null }, media, {
+  call = new Call({ base, token, name: displayName || null, region: new URLSearchParams(location.search).get('region') }, media, {
     changed: showState,
     stream: (publication, participant, remote) => tiles.show(publication, call.roster.get(participant)?.name ?? 'Somebody', remote),
     gone: (publication) => tiles.remove(publication),
@@ -141,10 +142,18 @@ function draw() {
   const here = call.state === 'joined';
   const report = here ? flow.report : null;
   const legs = here ? legsToDraw(report, look, call.participant) : [];
+  const relayed = new Set(legs.filter((leg) => leg.relay).map((leg) => leg.session));
+  for (const session of sessions()) session.reportedRelayed = relayed.has(session.id);
   picture.draw(report, legs, { id: call.participant, name: ownName });
   drawTable(byId('legs'), legs);
+  showRelays(legs);
   const region = report?.media?.region;
   byId('flow-name').textContent = report ? `${report.flow} · ${report.basis.toLowerCase()}${region ? ` · ${region}` : ''}` : '';
+}
+
+function showRelays(legs) {
+  const text = relayWords(legs, call.ice.held?.iceTransportPolicy === 'relay');
+  if (byId('relay-note').textContent !== text) byId('relay-note').textContent = text;
 }
 
 async function collect() {
@@ -177,6 +186,11 @@ window.plenum = {
   },
   get timings() {
     return call?.timings ?? null;
+  },
+  /** The relay and the policy of new sessions: `{relay: ?{pod, region}, policy}`; no credentials. */
+  get ice() {
+    const held = call?.ice.held;
+    return held ? { relay: held.relay, policy: held.iceTransportPolicy } : null;
   },
   get flow() {
     return flow?.report ?? null;

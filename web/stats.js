@@ -17,6 +17,7 @@ export class Stats {
     const report = await session.pc.getStats();
     const stats = [...report.values()];
     const pair = selectedPair(report, stats);
+    session.localType = pair?.localType ?? session.localType;
     if (session.kind === 'whep') found.inbound.push(inbound(session, stats));
     else found.outbound.push(...stats.filter((stat) => stat.type === 'outbound-rtp').map((stat) => outbound(session, stat)));
     if (pair) found.pairs.push({ session: session.id, ...pair, kbps: this.#rate(session, pair) });
@@ -33,7 +34,8 @@ export class Stats {
   }
 }
 
-function selectedPair(report, stats) {
+/** The candidate pair that the media goes by, if there is one. */
+export function selectedPair(report, stats) {
   const transport = stats.find((stat) => stat.type === 'transport' && stat.selectedCandidatePairId);
   // Firefox has no transport statistics: there the pair itself says that it is selected.
   const pair = transport ? report.get(transport.selectedCandidatePairId) : stats.find((stat) => stat.type === 'candidate-pair' && stat.selected);
@@ -42,12 +44,18 @@ function selectedPair(report, stats) {
   const remote = report.get(pair.remoteCandidateId);
   return {
     localType: local?.candidateType ?? null,
+    localAddress: local?.address ?? local?.ip ?? null,
+    localPort: local?.port ?? null,
+    url: local?.url ?? null,
     remoteType: remote?.candidateType ?? null,
     remoteAddress: remote?.address ?? remote?.ip ?? null,
     remotePort: remote?.port ?? null,
     protocol: local?.protocol ?? remote?.protocol ?? null,
     relayProtocol: local?.relayProtocol ?? null,
     rtt: pair.currentRoundTripTime ?? null,
+    heard: (pair.packetsReceived ?? 0) + (pair.responsesReceived ?? 0) + (pair.requestsReceived ?? 0),
+    bytesSent: pair.bytesSent ?? 0,
+    bytesReceived: pair.bytesReceived ?? 0,
     bytes: { whip: pair.bytesSent ?? 0, whep: pair.bytesReceived ?? 0 },
     at: pair.timestamp,
   };
@@ -66,6 +74,7 @@ function inbound(session, stats) {
     frameHeight: video?.frameHeight ?? 0,
     keyFramesDecoded: video?.keyFramesDecoded ?? 0,
     freezeCount: video?.freezeCount ?? 0,
+    freezeSeconds: video?.totalFreezesDuration ?? 0,
     pliCount: video?.pliCount ?? 0,
     nackCount: video?.nackCount ?? 0,
     audioSamples: audio?.totalSamplesReceived ?? 0,

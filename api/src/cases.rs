@@ -3,6 +3,7 @@
 
 mod pool;
 mod room;
+mod turn;
 
 use serde_json::{Value, json};
 
@@ -46,6 +47,7 @@ pub struct Case {
 pub fn all() -> Vec<Case> {
     let mut cases = room::cases();
     cases.extend(pool::cases());
+    cases.extend(turn::cases());
     cases
 }
 

@@ -9,6 +9,8 @@ pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 pub const ACCEPTED: &str = "Accepted";
 /// Room: bound to a media pod.
 pub const SCHEDULED: &str = "Scheduled";
+/// Room: its clients find a relay when they need one.
+pub const RELAY_READY: &str = "RelayReady";
 /// Room: clients find a gateway.
 pub const SIGNALING_READY: &str = "SignalingReady";
 /// Clients can join; RelayPool: every wanted pod serves.
@@ -21,7 +23,7 @@ pub const PROGRESSING: &str = "Progressing";
 pub const EXPOSURE_READY: &str = "ExposureReady";
 
 /// Conditions that a Room always carries.
-pub const ROOM: [&str; 5] = [ACCEPTED, SCHEDULED, SIGNALING_READY, READY, DISRUPTED];
+pub const ROOM: [&str; 6] = [ACCEPTED, SCHEDULED, RELAY_READY, SIGNALING_READY, READY, DISRUPTED];
 /// Conditions that a RelayPool always carries.
 pub const POOL: [&str; 4] = [ACCEPTED, READY, PROGRESSING, EXPOSURE_READY];
 

@@ -1,8 +1,9 @@
-//! RelayPool: media pods of one role in one region, with one scale path.
+//! RelayPool: media or TURN pods in one region, with one scale path.
 
 mod exposure;
 mod status;
 mod template;
+mod turn;
 
 use crate::schema;
 use crate::selector::Selector;
@@ -10,9 +11,15 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use exposure::{Address, AddressSource, Exposure, ExposureType, PortRange};
-pub use status::{CapacityStatus, ParticipantCount, RelayPoolStatus};
+pub use exposure::{Address, AddressSource, Exposure, ExposureType, PortRange, ServiceExposure, TrafficPolicy};
+pub use status::{CapacityCount, CapacityStatus, RelayPoolStatus};
 pub use template::{Resources, Template, Toleration, TolerationEffect, TolerationOperator};
+pub use turn::{Listener, ListenerProtocol, Peer, PeerPorts, Peers, Quotas, RelayPortRange, SecretRef, Turn};
+
+/// Participants that a media pod takes where `capacity.perPod.participants` is unset.
+pub const DEFAULT_PARTICIPANTS: i32 = 1_000;
+/// Allocations that a TURN pod takes where `capacity.perPod.allocations` is unset.
+pub const DEFAULT_ALLOCATIONS: i32 = 4_000;
 
 /// Pods of one role in one region. Each pod is owned directly, so that the operator chooses who leaves.
 #[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -24,7 +31,7 @@ pub use template::{Resources, Template, Toleration, TolerationEffect, Toleration
     shortname = "rlp",
     category = "plenum",
     derive = "PartialEq",
-    doc = "A RelayPool: media pods of one role in one region.",
+    doc = "A RelayPool: media or TURN pods in one region.",
     status = "RelayPoolStatus",
     scale(
         spec_replicas_path = ".spec.replicas",
@@ -47,8 +54,36 @@ pub use template::{Resources, Template, Toleration, TolerationEffect, Toleration
         "role and region cannot change: create another RelayPool and scale this one down",
     ),
     schema::rule(
-        "self.exposure.portRange.max - self.exposure.portRange.min + 1 >= self.workers + 2",
-        "exposure.portRange is too small for one pod, which takes workers + 2 ports: widen it or lower workers",
+        "self.role != 'Media' || self.exposure.portRange.max - self.exposure.portRange.min + 1 >= self.workers + 2",
+        "exposure.portRange is too small for one media pod, which takes workers + 2 ports: widen it or lower workers",
+    ),
+    schema::rule(
+        "self.role != 'TURN' || self.exposure.type != 'HostNetwork' || self.exposure.portRange.max > self.exposure.portRange.min",
+        "exposure.portRange is too small for one TURN pod, which takes 2 ports of it with HostNetwork: widen it",
+    ),
+    schema::rule(
+        "self.role == 'TURN' || !has(self.turn)",
+        "turn is only used with role TURN: remove turn, or create a RelayPool with role TURN",
+    ),
+    schema::rule(
+        "self.role == 'TURN' || self.exposure.type != 'LoadBalancer'",
+        "exposure.type LoadBalancer is only for role TURN, since one address for a pool cannot steer participants to their room's media pod: use HostPort or HostNetwork",
+    ),
+    schema::rule(
+        "self.role == 'TURN' ? !has(self.capacity.perPod.participants) : !has(self.capacity.perPod.allocations)",
+        "capacity.perPod.participants is for role Media and capacity.perPod.allocations for role TURN: use the one of the pool's role",
+    ),
+    schema::rule(
+        "!has(self.turn) || self.exposure.type != 'HostNetwork' || !has(self.turn.listeners) || self.turn.listeners.all(l, l.port >= 1024)",
+        "with exposure.type HostNetwork the process itself listens on turn.listeners, without the right to take ports below 1024: choose ports from 1024 on, or exposure.type HostPort, which maps 443 to an unprivileged port",
+    ),
+    schema::rule(
+        "!has(self.turn) || self.exposure.type != 'HostNetwork' || !has(self.turn.relayPortRange.min) || !has(self.turn.relayPortRange.max) || self.turn.relayPortRange.max < 30000 || self.turn.relayPortRange.min > 60999",
+        "with exposure.type HostNetwork turn.relayPortRange must stay off 30000-32767 (node ports) and 32768-60999 (ephemeral ports): choose one below 30000 or above 60999",
+    ),
+    schema::rule(
+        "!has(self.turn) || self.exposure.type == 'HostNetwork' || !has(self.turn.relayPortRange.perPod)",
+        "turn.relayPortRange.perPod is only used with exposure.type HostNetwork, since other pods have every port to themselves: remove it",
     ),
 ]))]
 pub struct RelayPoolSpec {
@@ -68,7 +103,7 @@ pub struct RelayPoolSpec {
     /// Which Rooms may use the pool.
     #[serde(default)]
     pub allowed_rooms: AllowedRooms,
-    /// Media worker threads per pod, each with a UDP port of its own.
+    /// Worker threads per pod. Each media worker has a UDP port of its own; TURN workers share theirs.
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 64))]
     pub workers: i32,
@@ -78,6 +113,9 @@ pub struct RelayPoolSpec {
     /// How clients reach its pods.
     #[serde(default)]
     pub exposure: Exposure,
+    /// What TURN pods offer and to whom, with role TURN. Unset: UDP and TCP 3478 for the rooms of the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn: Option<Turn>,
     /// How much its pods take.
     #[serde(default)]
     pub capacity: PoolCapacity,
@@ -95,6 +133,20 @@ fn one() -> i32 {
 pub enum Role {
     /// Media server.
     Media,
+    /// TURN server: relays between clients and media pods, where networks let nothing else through.
+    #[serde(rename = "TURN")]
+    Turn,
+}
+
+impl Role {
+    /// As the resource writes it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Media => "Media",
+            Self::Turn => "TURN",
+        }
+    }
 }
 
 /// Which Rooms may use a pool.
@@ -147,17 +199,31 @@ pub struct PoolCapacity {
 }
 
 /// How much one pod takes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PerPod {
-    /// Most participants of all rooms together: rooms are placed by it and joins beyond it are refused.
+    /// Most participants of all rooms together, with role Media: rooms are placed by it and joins beyond it are refused.
+    /// Unset: 1000.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100_000))]
-    pub participants: i32,
+    pub participants: Option<i32>,
+    /// Allocations, with role TURN: utilization is measured by it, and `turn.quotas.allocations` follows it. Unset: 4000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 60_000))]
+    pub allocations: Option<i32>,
 }
 
-impl Default for PerPod {
-    fn default() -> Self {
-        Self { participants: 1_000 }
+impl PerPod {
+    /// Participants of a media pod.
+    #[must_use]
+    pub fn participants(&self) -> i32 {
+        self.participants.unwrap_or(DEFAULT_PARTICIPANTS)
+    }
+
+    /// Allocations of a TURN pod.
+    #[must_use]
+    pub fn allocations(&self) -> i32 {
+        self.allocations.unwrap_or(DEFAULT_ALLOCATIONS)
     }
 }
 
@@ -165,7 +231,8 @@ impl Default for PerPod {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Drain {
-    /// How long a leaving pod keeps rooms that people are in; then they are bound to another pod and clients rejoin.
+    /// How long a leaving media pod keeps rooms that people are in; then they are bound to another pod and clients rejoin.
+    /// A leaving TURN pod keeps its allocations as long.
     #[schemars(range(min = 0, max = 86_400))]
     pub timeout_seconds: i32,
 }

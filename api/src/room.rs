@@ -9,8 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use status::{
-    Assignment, Basis, Endpoint, EndpointPurpose, FlowLegs, FlowName, Participants, Protocol, RoomFlow, RoomPlacement,
-    RoomSignaling, RoomStatus,
+    Assignment, Basis, Endpoint, EndpointPurpose, FlowLegs, FlowName, MAX_RELAY_POOLS, Participants, Protocol,
+    RelayPoolRef, RoomFlow, RoomPlacement, RoomSignaling, RoomStatus,
 };
 
 /// A place where people talk: who may be there is the token's business, how their media flows is said here.
@@ -44,6 +44,9 @@ pub struct RoomSpec {
     /// How clients set up their media sessions.
     #[serde(default)]
     pub signaling: Signaling,
+    /// Whether clients go by TURN relays, and which.
+    #[serde(default)]
+    pub relay: Relay,
     /// Media servers and bounds of the media.
     #[serde(default)]
     pub media: Media,
@@ -81,6 +84,29 @@ pub enum SignalingMode {
     Gateway,
 }
 
+/// Whether clients go by TURN relays, and which.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Relay {
+    /// When a client's media goes by a relay.
+    pub policy: RelayPolicy,
+    /// Which RelayPools of role TURN the room's clients are sent to, by their labels. Empty: every pool that admits the
+    /// room's namespace. `placement.allowedRegions` binds relays too.
+    pub pool_selector: Selector,
+}
+
+/// When a client's media goes by a relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+pub enum RelayPolicy {
+    /// Clients get no relays (STUN all the same): who cannot reach the media pod stays out.
+    Never,
+    /// When nothing else gets through.
+    #[default]
+    Fallback,
+    /// Every client's. Media pods enforce it: they do not answer anybody who comes without a relay.
+    Always,
+}
+
 /// Media servers and bounds of the media.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -110,7 +136,7 @@ pub struct Placement {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["region"]))]
     pub expected: Vec<Expected>,
-    /// The only regions that media may be in. Empty: any. A change that leaves out the present region moves the room.
+    /// The only regions that media and relays may be in. Empty: any. A change that leaves out the present region moves the room.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 63), regex(pattern = schema::NAME)), extend("x-kubernetes-list-type" = "set"))]
     pub allowed_regions: Vec<String>,

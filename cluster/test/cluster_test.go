@@ -42,6 +42,8 @@ func TestClusters(t *testing.T) {
 	chapter("up of a running cluster changes nothing", runningUpChangesNothing)
 	chapter("a pod from the pause image runs in each of two clusters", pausePodsRun)
 	chapter("pods are reached as on a real cluster and clients cannot reach past the nodes", podsAndClients)
+	chapter("a client's firewall lets out what it says", clientFirewalls)
+	chapter("a registry asks for its login where it is pushed to and where it is pulled from", registryAsksForItsLogin)
 	chapter("a killed node is brought back with its pods", killedNodeComesBack)
 	chapter("down ends what runs in clients and leaves nothing", downLeavesNothing)
 	chapter("up recovers when an up was killed half-way", upRecoversFromKilledUp)
@@ -191,6 +193,37 @@ func podsAndClients(m machine) {
 	if text, err := reach("http://" + listen); err != nil || !strings.HasPrefix(text, "saw ") {
 		m.Errorf("through the forwarder: %q, %v", text, err)
 	}
+}
+
+func clientFirewalls(m machine) {
+	node := m.status(first).Nodes[0].Address
+	udp, http := "udp://"+node+":7000", "http://"+node+":7080"
+	for _, c := range []struct {
+		firewall  []string
+		udp, http bool
+	}{
+		{[]string{"--allow", "tcp"}, false, true},
+		{[]string{"--allow", "tcp443"}, false, false},
+		{[]string{"--allow", "tcp443", "--except", node + ":7080"}, false, true},
+		{[]string{"--allow", "open"}, true, true},
+		{[]string{"--allow", "tcp443"}, false, false},
+	} {
+		m.must(first, append([]string{"client", "firewall", "berlin"}, c.firewall...)...)
+		for target, want := range map[string]bool{udp: c.udp, http: c.http} {
+			if answer, err := m.reachFrom(first, "berlin", target); (err == nil) != want {
+				m.Errorf("%v: %s: %q, %v", c.firewall, target, answer, err)
+			}
+		}
+	}
+	// The rules go with the client, and the next one in its slot starts without.
+	m.must(first, "client", "remove", "berlin")
+	m.must(first, "client", "add", "berlin", "--region", "eu-west")
+	if _, err := m.reachFrom(first, "berlin", udp); err != nil {
+		m.Errorf("a new client inherits a firewall: %v", err)
+	}
+	// One is left for `down` to remove.
+	m.must(second, "client", "add", "boston", "--region", "us-east")
+	m.must(second, "client", "firewall", "boston", "--allow", "tcp")
 }
 
 func deployEcho(m machine) {

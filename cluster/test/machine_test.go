@@ -119,6 +119,11 @@ type status struct {
 		Alive   bool   `json:"alive"`
 		Ready   bool   `json:"ready"`
 	} `json:"nodes"`
+	Registry struct {
+		Name  string `json:"name"`
+		PID   int    `json:"pid"`
+		Alive bool   `json:"alive"`
+	} `json:"registry"`
 }
 
 func (m machine) status(cluster string) status {
@@ -165,7 +170,7 @@ func (m machine) reachFrom(cluster, client, target string) (string, error) {
 func (m machine) traces(name string, s status) []string {
 	m.Helper()
 	marks := []string{
-		fmt.Sprintf("pl%d-", s.Index), fmt.Sprintf("PLENUM-F%d ", s.Index), fmt.Sprintf("PLENUM-O%d ", s.Index),
+		fmt.Sprintf("pl%d-", s.Index), fmt.Sprintf("PLENUM-F%d ", s.Index), fmt.Sprintf("PLENUM-O%d ", s.Index), fmt.Sprintf("PLENUM-C%d-", s.Index),
 		s.State + "/", fmt.Sprintf(" 100.%d.", 64+s.Index), fmt.Sprintf(" 10.%d.", 244-s.Index),
 	}
 	var found []string

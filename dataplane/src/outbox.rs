@@ -1,7 +1,8 @@
 //! Where a handler puts packets: the send arena, which sends itself when it is full.
 
-use crate::send::{SendBatch, SendCounters, SendState};
+use crate::send::SendBatch;
 use crate::socket::UdpSocket;
+use crate::train::{SendCounters, SendState};
 use std::net::SocketAddr;
 
 /// The way out of a worker during one call of its handler.

@@ -21,12 +21,22 @@ pub struct RecvCounters {
     pub datagrams: u64,
     /// Payload bytes.
     pub bytes: u64,
-    /// Empty, truncated or without a readable source: not handed out.
+    /// Empty, truncated, or without a source that could be answered (port 0): not handed out.
     pub unusable: u64,
     /// Dropped by the kernel because the socket's receive buffer was full.
     pub overflowed: u64,
     /// Errors told by the socket (a peer's ICMP, for one).
     pub errors: u64,
+}
+
+/// A socket's running count of datagrams that the kernel dropped, as far as it is counted.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Overflow(u32);
+
+impl Overflow {
+    fn newly(&mut self, total: u32) -> u64 {
+        u64::from(total.wrapping_sub(std::mem::replace(&mut self.0, total)))
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -46,7 +56,7 @@ pub struct RecvBatch {
     /// One per message of the last receive; `None` when it is unusable.
     received: Vec<Option<Message>>,
     counters: RecvCounters,
-    overflow_seen: u32,
+    overflow_seen: Overflow,
 }
 
 impl RecvBatch {
@@ -65,7 +75,7 @@ impl RecvBatch {
             headers: vec![header; messages].into_boxed_slice(),
             received: Vec::with_capacity(messages),
             counters: RecvCounters::default(),
-            overflow_seen: 0,
+            overflow_seen: Overflow::default(),
         }
     }
 
@@ -90,12 +100,13 @@ impl RecvBatch {
         })
     }
 
-    /// Receives what is there into the buffers; 0 messages when nothing is.
-    pub(crate) fn fill(&mut self, fd: RawFd) -> io::Result<usize> {
+    /// Receives what is there into the buffers, at most `limit` messages; 0 messages when nothing is.
+    pub(crate) fn fill(&mut self, fd: RawFd, limit: usize) -> io::Result<usize> {
         self.received.clear();
-        self.prepare();
-        let count = libc::c_uint::try_from(self.headers.len()).unwrap_or(libc::c_uint::MAX);
-        // SAFETY: `prepare` just pointed every header at live buffers of this batch with their true lengths; nothing
+        let limit = limit.min(self.headers.len());
+        self.prepare(limit);
+        let count = libc::c_uint::try_from(limit).unwrap_or(libc::c_uint::MAX);
+        // SAFETY: `prepare` just pointed the first `limit` headers at live buffers of this batch with their true lengths; nothing
         // moves them before the call returns, and no timeout is passed.
         let result = unsafe {
             libc::recvmmsg(fd, self.headers.as_mut_ptr(), count, libc::MSG_DONTWAIT as _, std::ptr::null_mut())
@@ -117,16 +128,22 @@ impl RecvBatch {
         Ok(messages)
     }
 
+    /// For a batch that serves several sockets: the next fill is of a socket whose drops are counted up to `seen`.
+    /// Returns what was counted of the socket before.
+    pub(crate) fn swap_overflow(&mut self, seen: Overflow) -> Overflow {
+        std::mem::replace(&mut self.overflow_seen, seen)
+    }
+
     pub(crate) fn count_error(&mut self) {
         self.counters.errors += 1;
     }
 
-    /// Points every header at its buffers.
-    fn prepare(&mut self) {
+    /// Points the first `limit` headers at their buffers.
+    fn prepare(&mut self, limit: usize) {
         let buffers = self.bytes.chunks_exact_mut(MESSAGE_BYTES);
         let places = self.names.iter_mut().zip(self.control.iter_mut());
         for (((header, vector), (name, control)), buffer) in
-            self.headers.iter_mut().zip(self.vectors.iter_mut()).zip(places).zip(buffers)
+            self.headers.iter_mut().take(limit).zip(self.vectors.iter_mut()).zip(places).zip(buffers)
         {
             *name = RawAddress::EMPTY;
             *vector = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
@@ -147,13 +164,12 @@ impl RecvBatch {
         let len = header.msg_len as usize;
         let (segment, overflow) = read_control(&header.msg_hdr);
         if let Some(total) = overflow {
-            self.counters.overflowed += u64::from(total.wrapping_sub(self.overflow_seen));
-            self.overflow_seen = total;
+            self.counters.overflowed += self.overflow_seen.newly(total);
         }
         if len == 0 || len > MESSAGE_BYTES || header.msg_hdr.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0 {
             return None;
         }
-        let from = self.names.get(index)?.read()?;
+        let from = self.names.get(index)?.read().filter(|from| from.port() != 0)?;
         let segment = segment.filter(|segment| (1..=len).contains(segment)).unwrap_or(len);
         Some(Message { from, len, segment })
     }

@@ -1,147 +1,28 @@
-//! The send arena: packets in one buffer, consecutive ones to one destination grouped into trains.
+//! The send arena of one socket: packets in one buffer, consecutive ones to one destination grouped into trains.
 //!
-//! Decides what goes to the kernel in which form; the system call itself is in `socket`. Bounded: what does not fit
-//! is dropped and counted, never queued elsewhere. Order is kept.
+//! Bounded: what does not fit is dropped and counted, never queued elsewhere. Order is kept.
 
+use crate::train::{MAX_TRAIN_BYTES, Message, Offload, SendCounters, SendState, TrainQueue};
 use std::io;
 use std::net::SocketAddr;
 
-/// Most packets in one train (`UDP_MAX_SEGMENTS` of kernels before 6.9).
-pub const MAX_TRAIN_SEGMENTS: usize = 64;
-/// Most payload bytes in one train: below the largest UDP payload.
-pub const MAX_TRAIN_BYTES: usize = 65_000;
-/// Messages per system call.
-pub(crate) const MAX_MESSAGES: usize = 64;
 /// One train place per this many bytes of arena.
 const BYTES_PER_TRAIN: usize = 128;
-/// Trains refused in a row, without one that went, after which the socket sends singles only.
-const MAX_REFUSALS: u32 = 16;
-
-/// What was sent and dropped so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct SendCounters {
-    /// `sendmmsg` calls.
-    pub calls: u64,
-    /// Messages sent: trains or single packets.
-    pub messages: u64,
-    /// Packets sent.
-    pub packets: u64,
-    /// Payload bytes sent.
-    pub bytes: u64,
-    /// Packets dropped because the arena was full and the socket took nothing.
-    pub dropped_full: u64,
-    /// Packets that the kernel refused (no route, no buffers, firewall).
-    pub dropped_errors: u64,
-    /// Trains that the kernel refused and that went as single packets.
-    pub refused_trains: u64,
-}
-
-/// Where a send ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SendState {
-    /// The arena is empty.
-    Done,
-    /// The socket takes no more now; the rest stays in the arena.
-    Blocked,
-}
-
-/// Whether this socket may send trains; learnt from refusals.
-#[derive(Debug)]
-pub(crate) struct Offload {
-    enabled: bool,
-    refusals: u32,
-}
-
-impl Offload {
-    pub(crate) fn new(enabled: bool) -> Self {
-        Self { enabled, refusals: 0 }
-    }
-
-    pub(crate) fn is_enabled(&self) -> bool {
-        self.enabled
-    }
-
-    fn accepted(&mut self) {
-        self.refusals = 0;
-    }
-
-    /// EIO means that the device cannot do it at all; the other refusals may be one path's small MTU.
-    fn refused(&mut self, error: &io::Error) {
-        self.refusals += 1;
-        if error.raw_os_error() == Some(libc::EIO) || self.refusals >= MAX_REFUSALS {
-            self.enabled = false;
-        }
-    }
-}
-
-/// One message for the kernel: `len` bytes of the arena from `start`, cut every `segment` bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Message {
-    pub(crate) to: SocketAddr,
-    pub(crate) start: usize,
-    pub(crate) len: usize,
-    /// Equal to `len` for a single packet.
-    pub(crate) segment: usize,
-}
-
-impl Message {
-    pub(crate) fn packets(&self) -> usize {
-        self.len.div_ceil(self.segment.max(1))
-    }
-}
-
-/// Packets to one destination, back to back: all `segment` bytes long but the last, which may be shorter.
-#[derive(Debug, Clone, Copy)]
-struct Train {
-    to: SocketAddr,
-    start: usize,
-    len: usize,
-    segment: usize,
-    packets: usize,
-    /// Refused once: goes as single packets.
-    split: bool,
-}
-
-impl Train {
-    fn takes(&self, to: SocketAddr, len: usize) -> bool {
-        self.to == to
-            && len <= self.segment
-            && self.len == self.packets * self.segment
-            && self.packets < MAX_TRAIN_SEGMENTS
-            && self.len + len <= MAX_TRAIN_BYTES
-    }
-}
 
 /// Packets on their way out of one worker. Nothing is allocated after `new`.
 pub struct SendBatch {
     bytes: Box<[u8]>,
     tail: usize,
     reserved: Option<(SocketAddr, usize)>,
-    trains: Vec<Train>,
-    max_trains: usize,
-    /// First train that is not sent whole, and how many of its bytes are.
-    next: usize,
-    next_sent: usize,
-    messages: Vec<Message>,
-    counters: SendCounters,
+    queue: TrainQueue,
 }
 
 impl SendBatch {
     /// An arena of `bytes` bytes.
     #[must_use]
     pub fn new(bytes: usize) -> Self {
-        let max_trains = (bytes / BYTES_PER_TRAIN).max(1);
-        Self {
-            bytes: vec![0; bytes].into_boxed_slice(),
-            tail: 0,
-            reserved: None,
-            trains: Vec::with_capacity(max_trains),
-            max_trains,
-            next: 0,
-            next_sent: 0,
-            messages: Vec::with_capacity(MAX_MESSAGES),
-            counters: SendCounters::default(),
-        }
+        let queue = TrainQueue::new((bytes / BYTES_PER_TRAIN).max(1));
+        Self { bytes: vec![0; bytes].into_boxed_slice(), tail: 0, reserved: None, queue }
     }
 
     /// Room for a packet of at most `max_len` bytes to `to`; `None` when the arena is full: counted as a drop.
@@ -149,7 +30,7 @@ impl SendBatch {
     pub fn reserve(&mut self, to: SocketAddr, max_len: usize) -> Option<&mut [u8]> {
         self.reserved = None;
         if !self.has_room(max_len) {
-            self.counters.dropped_full += 1;
+            self.queue.count_full(1);
             return None;
         }
         self.reserved = Some((to, max_len));
@@ -165,30 +46,23 @@ impl SendBatch {
         }
         let start = self.tail;
         self.tail += len;
-        let open = self.trains.get_mut(self.next..).and_then(<[Train]>::last_mut);
-        match open {
-            Some(train) if train.takes(to, len) => {
-                train.len += len;
-                train.packets += 1;
-            }
-            _ => self.trains.push(Train { to, start, len, segment: len, packets: 1, split: false }),
-        }
+        self.queue.append(to, start, len);
     }
 
     /// Nothing waits to be sent.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.next == self.trains.len()
+        self.queue.is_empty()
     }
 
     /// Counts so far.
     #[must_use]
     pub fn counters(&self) -> SendCounters {
-        self.counters
+        self.queue.counters()
     }
 
     pub(crate) fn has_room(&self, max_len: usize) -> bool {
-        max_len <= MAX_TRAIN_BYTES && max_len <= self.bytes.len() - self.tail && self.trains.len() < self.max_trains
+        max_len <= MAX_TRAIN_BYTES && max_len <= self.bytes.len() - self.tail && self.queue.has_room()
     }
 
     /// Sends all packets by `send`, which gets the arena and the messages and tells how many of them went.
@@ -196,97 +70,22 @@ impl SendBatch {
     where
         S: FnMut(&[u8], &[Message]) -> io::Result<usize>,
     {
-        loop {
-            self.plan(offload.enabled);
-            let Some(&first) = self.messages.first() else {
-                self.clear();
-                return SendState::Done;
-            };
-            self.counters.calls += 1;
-            match send(&self.bytes, &self.messages) {
-                // The kernel never answers 0 to a non-empty list; were it to, waiting is better than spinning.
-                Ok(0) => return SendState::Blocked,
-                Ok(sent) => self.count_sent(sent, offload),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return SendState::Blocked,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if first.packets() > 1 && is_refusal(&error) => {
-                    offload.refused(&error);
-                    self.counters.refused_trains += 1;
-                    if let Some(train) = self.trains.get_mut(self.next) {
-                        train.split = true;
-                    }
-                }
-                Err(_) => {
-                    self.counters.dropped_errors += first.packets() as u64;
-                    self.advance(first.len);
-                }
-            }
+        let state = self.queue.drain(offload, |messages| send(&self.bytes, messages));
+        if state == SendState::Done {
+            self.tail = 0;
+            self.reserved = None;
         }
-    }
-
-    fn count_sent(&mut self, sent: usize, offload: &mut Offload) {
-        for index in 0..sent.min(self.messages.len()) {
-            let Some(&message) = self.messages.get(index) else { return };
-            let packets = message.packets();
-            if packets > 1 {
-                offload.accepted();
-            }
-            self.counters.messages += 1;
-            self.counters.packets += packets as u64;
-            self.counters.bytes += message.len as u64;
-            self.advance(message.len);
-        }
-    }
-
-    fn advance(&mut self, len: usize) {
-        self.next_sent += len;
-        if self.trains.get(self.next).is_some_and(|train| self.next_sent >= train.len) {
-            self.next += 1;
-            self.next_sent = 0;
-        }
-    }
-
-    /// The next messages, without a change of the cursor.
-    fn plan(&mut self, offload: bool) {
-        self.messages.clear();
-        let mut sent = self.next_sent;
-        for train in self.trains.get(self.next..).unwrap_or_default() {
-            while sent < train.len {
-                if self.messages.len() == MAX_MESSAGES {
-                    return;
-                }
-                let rest = train.len - sent;
-                let single = !offload || train.split;
-                let len = if single { rest.min(train.segment) } else { rest };
-                let segment = train.segment.min(len);
-                self.messages.push(Message { to: train.to, start: train.start + sent, len, segment });
-                sent += len;
-            }
-            sent = 0;
-        }
-    }
-
-    fn clear(&mut self) {
-        self.trains.clear();
-        self.tail = 0;
-        self.next = 0;
-        self.next_sent = 0;
-        self.reserved = None;
+        state
     }
 }
 
 impl std::fmt::Debug for SendBatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SendBatch")
-            .field("waiting", &(self.trains.len() - self.next))
-            .field("counters", &self.counters)
+            .field("waiting", &self.queue.waiting())
+            .field("counters", &self.queue.counters())
             .finish_non_exhaustive()
     }
-}
-
-/// The kernel's ways to say that it will not cut this train.
-fn is_refusal(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL | libc::EMSGSIZE | libc::EOPNOTSUPP))
 }
 
 #[cfg(test)]

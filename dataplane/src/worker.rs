@@ -2,13 +2,14 @@
 
 use crate::commands::{CommandReceiver, Received};
 use crate::outbox::Outbox;
-use crate::poller::Poller;
+use crate::poller::{Events, Interest, Poller};
 use crate::receive::{RecvBatch, RecvCounters};
-use crate::send::{SendBatch, SendState};
+use crate::send::SendBatch;
 use crate::socket::UdpSocket;
+use crate::train::SendState;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 
 /// Messages per receive.
@@ -16,10 +17,13 @@ const RECEIVE_MESSAGES: usize = 32;
 /// Bytes of the send arena. It is sent whenever it is full, so it bounds what waits while the socket is blocked.
 const ARENA_BYTES: usize = 512 << 10;
 /// Receives and commands per round, so that neither starves the other or the timers.
-const MAX_RECEIVES: usize = 4;
+pub(crate) const MAX_RECEIVES: usize = 4;
 const MAX_COMMANDS: usize = 64;
 /// Least wait after timers fired, so that a deadline in the past does not spin.
-const LEAST_WAIT: Duration = Duration::from_millis(1);
+pub(crate) const LEAST_WAIT: Duration = Duration::from_millis(1);
+
+const SOCKET: u64 = 0;
+const WAKER: u64 = 1;
 
 /// What runs inside a worker. All calls come from its one thread.
 pub trait Handler {
@@ -60,7 +64,7 @@ pub fn run_worker<H: Handler>(
     commands: &CommandReceiver<H::Command>,
     handler: &mut H,
 ) -> Result<(), WorkerError> {
-    let mut poller = Poller::new(socket.as_raw_fd(), commands.waker().as_raw_fd()).map_err(WorkerError::Poll)?;
+    let mut poller = Watch::new(&socket, commands).map_err(WorkerError::Poll)?;
     let mut receive = RecvBatch::new(RECEIVE_MESSAGES);
     let mut arena = SendBatch::new(ARENA_BYTES);
     let mut least_wait = Duration::ZERO;
@@ -70,7 +74,8 @@ pub fn run_worker<H: Handler>(
             receive_round(&mut socket, &mut receive, &mut arena, handler)?;
         }
         let mut out = Outbox { socket: &mut socket, batch: &mut arena };
-        let open = !ready.woken || command_round(commands, handler, &mut out);
+        let open = !ready.woken
+            || command_round(commands, |command| handler.handle_command(Instant::now(), command, &mut out));
         let now = Instant::now();
         least_wait = Duration::ZERO;
         if handler.poll_timeout().is_some_and(|deadline| deadline <= now) {
@@ -86,7 +91,58 @@ pub fn run_worker<H: Handler>(
     }
 }
 
-fn timeout(deadline: Option<Instant>, least: Duration) -> Option<Duration> {
+/// The epoll set of one socket and the waker.
+#[derive(Debug)]
+struct Watch {
+    poller: Poller,
+    events: Events,
+    socket: RawFd,
+    wants_write: bool,
+}
+
+/// What a wait found.
+#[derive(Debug, Clone, Copy, Default)]
+struct Ready {
+    /// Datagrams, or an error that a receive will tell. Room to write needs no mention: every round sends.
+    readable: bool,
+    /// The waker woke.
+    woken: bool,
+}
+
+impl Watch {
+    /// Both must outlive it; the worker loop owns all three.
+    fn new<C>(socket: &UdpSocket, commands: &CommandReceiver<C>) -> io::Result<Self> {
+        let poller = Poller::new()?;
+        let socket = socket.as_raw_fd();
+        poller.add(socket, SOCKET, Interest::Read)?;
+        poller.add(commands.waker().as_raw_fd(), WAKER, Interest::Read)?;
+        Ok(Self { poller, events: Events::new(2), socket, wants_write: false })
+    }
+
+    /// Also wake when the socket can be written, or no more.
+    fn set_wants_write(&mut self, wants_write: bool) -> io::Result<()> {
+        if self.wants_write != wants_write {
+            let interest = if wants_write { Interest::ReadWrite } else { Interest::Read };
+            self.poller.change(self.socket, SOCKET, interest)?;
+            self.wants_write = wants_write;
+        }
+        Ok(())
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<Ready> {
+        self.poller.wait(&mut self.events, timeout)?;
+        let mut ready = Ready::default();
+        for event in (0..self.events.len()).filter_map(|index| self.events.get(index)) {
+            match event.token {
+                WAKER => ready.woken = true,
+                _ => ready.readable |= event.readable,
+            }
+        }
+        Ok(ready)
+    }
+}
+
+pub(crate) fn timeout(deadline: Option<Instant>, least: Duration) -> Option<Duration> {
     deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()).max(least))
 }
 
@@ -116,11 +172,11 @@ fn receive_round<H: Handler>(
 }
 
 /// Handles waiting commands; `false` when all senders are gone.
-fn command_round<H: Handler>(commands: &CommandReceiver<H::Command>, handler: &mut H, out: &mut Outbox<'_>) -> bool {
+pub(crate) fn command_round<C>(commands: &CommandReceiver<C>, mut handle: impl FnMut(C)) -> bool {
     commands.waker().clear();
     for _ in 0..MAX_COMMANDS {
         match commands.receive() {
-            Received::Command(command) => handler.handle_command(Instant::now(), command, out),
+            Received::Command(command) => handle(command),
             Received::Empty => return true,
             Received::Closed => return false,
         }

@@ -7,6 +7,7 @@ use crate::wait::{Look, until};
 use anyhow::{Context, Result};
 use futures_util::future::{join_all, try_join_all};
 use plenum_api::Room;
+use plenum_protocol::flow::FlowReport;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -50,12 +51,34 @@ impl<'a> Call<'a> {
     /// # Errors
     /// The page does not open.
     pub async fn enter_by(&mut self, door: &Door, region: &str, number: usize) -> Result<()> {
+        self.open(door, region, number, None).await
+    }
+
+    /// Somebody opens the page and says where they are: relays are chosen near there.
+    ///
+    /// # Errors
+    /// The page does not open.
+    pub async fn enter_near(&mut self, region: &str, number: usize) -> Result<()> {
+        let door = self.scene.suite.door(self.pages.len())?;
+        self.open(&door, region, number, Some(region)).await
+    }
+
+    async fn open(&mut self, door: &Door, region: &str, number: usize, hint: Option<&str>) -> Result<()> {
         let suite = self.scene.suite;
         let client = suite.client(region, number).await?;
         let token = self.scene.token(&self.room, client.name()).await?;
         let room = (self.scene.namespace.as_str(), self.room.as_str());
-        self.pages.push(Page::open(&client, door, suite.origins(), room, &token).await?);
+        self.pages.push(Page::open(&client, door, suite.origins(), room, &token, hint).await?);
         Ok(())
+    }
+
+    /// What a gateway says of the room's flow.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub async fn flow(&self) -> Result<FlowReport> {
+        let token = self.scene.token(&self.room, "observer").await?;
+        self.scene.suite.door(0)?.flow(&self.scene.namespace, &self.room, &token).await
     }
 
     /// Waits until everybody decodes `frames` further frames, and audio, of everybody else.

@@ -1,7 +1,7 @@
 //! A place where a person could sit: a network namespace with a region (or this machine), and a WebDriver in it.
 
 use crate::browser::Browser;
-use crate::cluster::ClusterProgram;
+use crate::cluster::{ClusterProgram, Firewall};
 use crate::env::Env;
 use crate::process::OwnedProcess;
 use crate::wait::{Look, until};
@@ -25,7 +25,7 @@ pub struct Client {
     driver_url: String,
     chromium: PathBuf,
     log: PathBuf,
-    _namespace: Option<Namespace>,
+    namespace: Option<Namespace>,
 }
 
 /// What a client is started with.
@@ -41,6 +41,7 @@ struct Place<'a> {
 struct Namespace {
     cluster: ClusterProgram,
     name: String,
+    address: IpAddr,
 }
 
 impl Drop for Namespace {
@@ -49,17 +50,39 @@ impl Drop for Namespace {
     }
 }
 
+/// A client behind a firewall.
+#[derive(Debug)]
+pub struct Walled {
+    cluster: ClusterProgram,
+    name: String,
+}
+
+impl Drop for Walled {
+    fn drop(&mut self) {
+        self.cluster.open_firewall_blocking(&self.name);
+    }
+}
+
 impl Client {
-    /// Makes the namespace `name` in `region` and starts a WebDriver in it.
+    /// Makes the namespace `name` in `region` and starts a WebDriver in it, whose browsers are at home in `home`.
     ///
     /// # Errors
     /// The namespace cannot be made, or the WebDriver does not answer.
-    pub async fn in_namespace(cluster: &ClusterProgram, env: &Env, name: &str, region: &str) -> Result<Self> {
+    pub async fn in_namespace(
+        cluster: &ClusterProgram,
+        env: &Env,
+        home: &Path,
+        name: &str,
+        region: &str,
+    ) -> Result<Self> {
         // A run that was killed may have left it.
         cluster.remove_client_if_there(name).await?;
         let address = cluster.add_client(name, region).await?;
-        let namespace = Namespace { cluster: cluster.clone(), name: name.to_owned() };
-        let command = cluster.client_command(name, &driver_words(&env.chromedriver, DRIVER_PORT));
+        let namespace = Namespace { cluster: cluster.clone(), name: name.to_owned(), address };
+        // Not for the cluster's own program, whose state is in this user's home directory.
+        let mut words = vec!["env".to_owned(), format!("HOME={}", home.display())];
+        words.extend(driver_words(&env.chromedriver, DRIVER_PORT));
+        let command = cluster.client_command(name, &words);
         let place = Place {
             name,
             region,
@@ -96,7 +119,7 @@ impl Client {
             driver_url: url.clone(),
             chromium: chromium.to_path_buf(),
             log,
-            _namespace: namespace,
+            namespace,
         };
         client.wait_for_driver().await.with_context(|| format!("see {}", client.log.display()))?;
         Ok(client)
@@ -128,6 +151,47 @@ impl Client {
     #[must_use]
     pub fn region(&self) -> &str {
         &self.region
+    }
+
+    fn namespace(&self) -> Result<&Namespace> {
+        self.namespace.as_ref().with_context(|| format!("{} has no network of its own", self.name))
+    }
+
+    /// Its address; only of a network of its own.
+    ///
+    /// # Errors
+    /// It is this machine.
+    pub fn address(&self) -> Result<IpAddr> {
+        Ok(self.namespace()?.address)
+    }
+
+    /// A command that runs `words` in its network.
+    ///
+    /// # Errors
+    /// It is this machine.
+    pub fn command(&self, words: &[String]) -> Result<Command> {
+        let Namespace { cluster, name, .. } = self.namespace()?;
+        Ok(cluster.client_command(name, words))
+    }
+
+    /// Any process in its network.
+    ///
+    /// # Errors
+    /// It is this machine, or the cluster is gone.
+    pub async fn pid(&self) -> Result<u32> {
+        let Namespace { cluster, name, .. } = self.namespace()?;
+        cluster.pid_of_client(name).await
+    }
+
+    /// Puts a firewall before it, until the guard is dropped.
+    ///
+    /// # Errors
+    /// It is this machine, or the cluster refuses.
+    pub async fn firewall(&self, firewall: &Firewall) -> Result<Walled> {
+        let Namespace { cluster, name, .. } = self.namespace()?;
+        let walled = Walled { cluster: cluster.clone(), name: name.clone() };
+        cluster.set_firewall(name, firewall).await?;
+        Ok(walled)
     }
 
     /// Where its WebDriver listens.

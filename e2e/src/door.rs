@@ -3,6 +3,7 @@
 use crate::http;
 use anyhow::{Context, Result, ensure};
 use plenum_protocol::flow::FlowReport;
+use plenum_protocol::ice::{IceServers, IceServersRequest};
 use reqwest::{Method, RequestBuilder};
 
 /// One gateway URL.
@@ -33,10 +34,12 @@ impl Door {
         format!("{}/v1/rooms/{namespace}/{room}/{rest}", self.base)
     }
 
-    /// URL of the demo page of a room, with the token where no server sees it.
+    /// URL of the demo page of a room, with the token where no server sees it, and the region that the client is told to
+    /// be in.
     #[must_use]
-    pub fn page_url(&self, namespace: &str, room: &str, token: &str) -> String {
-        format!("{}/rooms/{namespace}/{room}#token={token}", self.base)
+    pub fn page_url(&self, namespace: &str, room: &str, token: &str, region: Option<&str>) -> String {
+        let query = region.map(|region| format!("?region={region}")).unwrap_or_default();
+        format!("{}/rooms/{namespace}/{room}{query}#token={token}", self.base)
     }
 
     /// Whether a gateway is there.
@@ -47,6 +50,19 @@ impl Door {
     /// A request to a path (beginning with `/`) of this gateway.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.base))
+    }
+
+    /// `POST /v1/ice-servers`.
+    ///
+    /// # Errors
+    /// It is refused, or not what the protocol says.
+    pub async fn ice_servers(&self, token: &str, wish: &IceServersRequest) -> Result<IceServers> {
+        let request = self.request(Method::POST, "/v1/ice-servers").bearer_auth(token).json(wish);
+        let answer = request.send().await.context("asking for ICE servers")?;
+        let status = answer.status();
+        let body = answer.text().await.context("reading an answer")?;
+        ensure!(status.is_success(), "POST /v1/ice-servers: {status} {body}");
+        serde_json::from_str(&body).with_context(|| format!("parsing the ICE servers: {body}"))
     }
 
     /// `GET …/flow`.

@@ -34,6 +34,10 @@ pub struct Env {
     pub chromium: PathBuf,
     /// Its WebDriver.
     pub chromedriver: PathBuf,
+    /// `certutil` of NSS, by which browsers learn whom to trust.
+    pub certutil: PathBuf,
+    /// Directory with coturn's programs.
+    coturn: PathBuf,
     /// Root of the repository.
     pub repository: PathBuf,
     /// Where logs of failed tests go.
@@ -73,6 +77,12 @@ impl Env {
     pub fn cluster(&self) -> Option<ClusterProgram> {
         let (name, program) = (self.cluster.clone()?, self.cluster_binary.clone()?);
         Some(ClusterProgram::new(program, name))
+    }
+
+    /// A program of coturn.
+    #[must_use]
+    pub fn coturn(&self, program: &str) -> PathBuf {
+        self.coturn.join(program)
     }
 
     /// Runs kubectl and returns what it prints.

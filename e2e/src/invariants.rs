@@ -3,7 +3,10 @@
 //! [`check`] judges one reading of the state and is pure; [`settle`] reads until nothing is broken, since the
 //! operator may be in the middle of something. What must never happen, not even for a moment, is in [`crate::epochs`].
 
+mod relays;
+
 use crate::kube::Kube;
+use crate::relays::directory;
 use crate::wait::{Look, until};
 use anyhow::Result;
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -12,6 +15,7 @@ use plenum_api::pool::ExposureType;
 use plenum_api::room::{Assignment, EndpointPurpose};
 use plenum_api::{Condition, RelayPool, Room, conditions, names};
 use plenum_protocol::ports::{Exposure, PortRange, slot_ports};
+use plenum_protocol::relay::RelayDirectory;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -26,21 +30,24 @@ pub struct State {
     pub pods: Vec<Pod>,
     /// All nodes.
     pub nodes: Vec<Node>,
+    /// Which relays gateways choose from.
+    pub directory: RelayDirectory,
 }
 
 impl State {
-    /// Reads everything.
+    /// Reads everything; `system` is the operator's namespace.
     ///
     /// # Errors
     /// The API server refuses.
-    pub async fn read(kube: &Kube) -> Result<Self> {
+    pub async fn read(kube: &Kube, system: &str) -> Result<Self> {
         let finished = |pod: &Pod| {
             let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
             matches!(phase, Some("Succeeded" | "Failed"))
         };
         let mut pods = kube.all::<Pod>().await?;
         pods.retain(|pod| !finished(pod));
-        Ok(Self { rooms: kube.all().await?, pools: kube.all().await?, pods, nodes: kube.all().await? })
+        let directory = directory(kube, system).await?;
+        Ok(Self { rooms: kube.all().await?, pools: kube.all().await?, pods, nodes: kube.all().await?, directory })
     }
 
     fn pod(&self, namespace: &str, name: &str) -> Option<&Pod> {
@@ -56,9 +63,9 @@ impl State {
 ///
 /// # Errors
 /// The deadline passes; the message lists what is broken.
-pub async fn settle(kube: &Kube, within: Duration) -> Result<()> {
+pub async fn settle(kube: &Kube, system: &str, within: Duration) -> Result<()> {
     until("every invariant holds", within, async || {
-        let broken = check(&State::read(kube).await?);
+        let broken = check(&State::read(kube, system).await?);
         Ok(Look::when(broken.is_empty(), (), || broken.join("\n  ")))
     })
     .await
@@ -76,6 +83,8 @@ pub fn check(state: &State) -> Vec<String> {
     }
     check_owners(state, &mut broken);
     check_host_ports(state, &mut broken);
+    relays::check_directory(state, &mut broken);
+    relays::check_ports(state, &mut broken);
     broken
 }
 
@@ -92,6 +101,7 @@ fn check_room(state: &State, room: &Room, broken: &mut Vec<String>) {
             status.observed_generation, room.metadata.generation
         ));
     }
+    relays::check_pools_of_room(state, &name, room, broken);
     let Some(assignment) = room.media_assignment() else {
         let waits = room.condition(conditions::SCHEDULED).is_some_and(|condition| condition.status != "True");
         if !waits {
@@ -183,16 +193,22 @@ fn check_endpoints(
 
 /// First and last media port of a pod, by its slot.
 fn media_ports(pool: &RelayPool, pod: &Pod) -> Option<(i32, i32)> {
-    let slot: u16 = pod.labels().get(names::LABEL_SLOT)?.parse().ok()?;
+    let slot = slot_of(pod)?;
     let port = |value: i32| u16::try_from(value).ok();
     let range =
         PortRange { min: port(pool.spec.exposure.port_range.min)?, max: port(pool.spec.exposure.port_range.max)? };
     let exposure = match pool.spec.exposure.kind {
         ExposureType::HostPort => Exposure::HostPort,
         ExposureType::HostNetwork => Exposure::HostNetwork,
+        // Of TURN pods only.
+        ExposureType::LoadBalancer => return None,
     };
     let ports = slot_ports(range, port(pool.spec.workers)?, slot, exposure)?;
     Some((i32::from(ports.media_base), i32::from(ports.media_base) + i32::from(ports.workers) - 1))
+}
+
+fn slot_of(pod: &Pod) -> Option<u16> {
+    pod.labels().get(names::LABEL_SLOT)?.parse().ok()
 }
 
 fn addresses_of(node: &Node) -> impl Iterator<Item = &str> {
@@ -320,6 +336,7 @@ mod tests {
             pools: vec![pool()],
             pods: vec![pod("eu-0-abcde", "0", "eu")],
             nodes: vec![node()],
+            directory: RelayDirectory::default(),
         }
     }
 
@@ -357,6 +374,69 @@ mod tests {
         let mut state = healthy();
         state.nodes.clear();
         assert!(check(&state).iter().any(|line| line.contains("is no address of node")));
+    }
+
+    fn with_relay() -> State {
+        let mut state = healthy();
+        let mut turn = pool();
+        turn.metadata.name = Some("turn".to_owned());
+        turn.spec = object(json!({"role": "TURN", "region": "eu-west",
+            "turn": {"listeners": [{"name": "tls", "protocol": "TLS", "port": 443, "tlsSecretRef": {"name": "t"}}]}}));
+        if let Some(status) = &mut turn.status {
+            (status.observed_generation, status.selector) = (Some(1), "rtc.plenum.dev/pool=turn".to_owned());
+        }
+        state.pools.push(turn);
+        state.pods.push(object(json!({
+            "metadata": {"name": "turn-0-abcde", "namespace": "a", "labels": {names::LABEL_POOL: "turn", names::LABEL_SLOT: "0",
+                names::LABEL_STATE: "active", names::LABEL_APP: names::APP_TURN_NODE},
+                "ownerReferences": [{"apiVersion": "rtc.plenum.dev/v1alpha1", "kind": "RelayPool", "name": "turn", "uid": "u", "controller": true}]},
+            "spec": {"nodeName": "n", "containers": [{"name": "turn", "ports": [{"containerPort": 10443, "hostPort": 443, "protocol": "TCP"}]}]},
+            "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+        })));
+        state.directory =
+            object(json!({"relays": [{"namespace": "a", "pool": "turn", "pod": "turn-0-abcde", "bootId": "b",
+            "region": "eu-west", "control": "10.0.0.1:7443", "secret": "s", "credentialTtlSeconds": 60,
+            "doors": [{"transport": "TLS", "hosts": ["192.0.2.1"], "port": 443}]}]}));
+        if let Some(status) = &mut state.rooms[0].status {
+            status.relay_pools = vec![object(json!({"namespace": "a", "name": "turn", "region": "eu-west"}))];
+        }
+        state
+    }
+
+    #[test]
+    fn a_healthy_relay_has_nothing_broken() {
+        assert_eq!(check(&with_relay()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_directory_that_lags_is_broken() {
+        let mut state = with_relay();
+        state.directory.relays.clear();
+        assert!(check(&state).iter().any(|line| line.contains("not in the directory")));
+        let mut state = with_relay();
+        state.pods.pop();
+        assert!(check(&state).iter().any(|line| line.contains("which is no ready TURN pod")));
+        let mut state = with_relay();
+        state.directory.relays[0].doors[0].port = 444;
+        assert!(check(&state).iter().any(|line| line.contains("tells clients port 444")));
+    }
+
+    #[test]
+    fn a_room_that_names_a_pool_it_may_not_use_is_broken() {
+        let mut state = with_relay();
+        state.rooms[0].spec.placement.allowed_regions = vec!["us-east".to_owned()];
+        assert!(check(&state).iter().any(|line| line.contains("does not allow")));
+        let mut state = with_relay();
+        state.rooms[0].metadata.namespace = Some("b".to_owned());
+        assert!(check(&state).iter().any(|line| line.contains("its own namespace only")));
+    }
+
+    #[test]
+    fn a_relay_without_its_host_port_is_broken() {
+        let mut state = with_relay();
+        let pod = state.pods.last_mut().unwrap();
+        pod.spec.as_mut().unwrap().containers[0].ports.as_mut().unwrap()[0].host_port = Some(8443);
+        assert!(check(&state).iter().any(|line| line.contains("lacks port 10443")));
     }
 
     #[test]

@@ -206,6 +206,16 @@ impl Kube {
         self.api::<Pod>(&namespace).logs(&pod.name_any(), &params).await.context("reading a log")
     }
 
+    /// Messages of all events about an object with this reason.
+    ///
+    /// # Errors
+    /// The API server refuses.
+    pub async fn events(&self, namespace: &str, about: &str, reason: &str) -> Result<Vec<String>> {
+        let params = ListParams::default().fields(&format!("involvedObject.name={about},reason={reason}"));
+        let events = self.api::<Event>(namespace).list(&params).await.context("listing events")?.items;
+        Ok(events.into_iter().filter_map(|event| event.message).collect())
+    }
+
     /// Waits for an event about an object.
     ///
     /// # Errors

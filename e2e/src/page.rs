@@ -60,6 +60,8 @@ pub struct Inbound {
     pub frames_decoded: u64,
     /// Freezes of the video so far.
     pub freeze_count: u64,
+    /// How long they lasted together, in seconds.
+    pub freeze_seconds: f64,
     /// Audio samples received so far.
     pub audio_samples: u64,
     /// Audio samples made up for what did not come.
@@ -94,6 +96,24 @@ pub struct Pair {
     pub remote_port: Option<u16>,
     /// `udp`.
     pub protocol: Option<String>,
+    /// `udp`, `tcp` or `tls`: how it reaches its relay.
+    pub relay_protocol: Option<String>,
+    /// Own candidate's address.
+    pub local_address: Option<String>,
+    /// Own candidate's port: of a relayed pair, the relay's port.
+    pub local_port: Option<u16>,
+    /// Bytes sent on this pair.
+    pub bytes_sent: u64,
+    /// Bytes received on this pair.
+    pub bytes_received: u64,
+}
+
+impl Pair {
+    /// Whether it goes by a relay.
+    #[must_use]
+    pub fn is_relayed(&self) -> bool {
+        self.local_type.as_deref() == Some("relay")
+    }
 }
 
 /// One leg in the picture.
@@ -144,7 +164,7 @@ pub struct Rejoin {
 }
 
 impl Page {
-    /// Opens the page of a room and joins; does not wait.
+    /// Opens the page of a room and joins; does not wait. `hint` is the region that the page is told.
     ///
     /// # Errors
     /// The browser or the page cannot be opened.
@@ -154,10 +174,11 @@ impl Page {
         origins: &[String],
         room: (&str, &str),
         token: &str,
+        hint: Option<&str>,
     ) -> Result<Self> {
         let browser = client.browser(origins).await?;
         let page = Self { browser, name: client.name().to_owned() };
-        page.browser.go(&door.page_url(room.0, room.1, token)).await?;
+        page.browser.go(&door.page_url(room.0, room.1, token, hint)).await?;
         Ok(page)
     }
 
@@ -224,6 +245,22 @@ impl Page {
             Ok(Look::when(done.count() == others && stats.inbound.len() == others, (), || format!("{stats:?}")))
         })
         .await
+    }
+
+    /// All text that it shows.
+    ///
+    /// # Errors
+    /// The page fails.
+    pub async fn text(&self) -> Result<String> {
+        self.browser.run("return document.body.textContent", &[]).await
+    }
+
+    /// Selected pairs by session.
+    ///
+    /// # Errors
+    /// The page fails.
+    pub async fn pairs(&self) -> Result<BTreeMap<String, Pair>> {
+        Ok(self.stats().await?.pairs.into_iter().map(|pair| (pair.session.clone(), pair)).collect())
     }
 
     /// Waits until exactly `others` other people are in its roster.

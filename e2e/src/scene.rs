@@ -74,7 +74,7 @@ impl Scene<'_> {
 
     async fn aftermath(suite: &Suite) -> Result<()> {
         suite.epochs.check()?;
-        invariants::settle(&suite.kube, SETTLE_TIMEOUT).await?;
+        invariants::settle(&suite.kube, &suite.env.namespace, SETTLE_TIMEOUT).await?;
         grants::settle(&suite.kube, SETTLE_TIMEOUT).await
     }
 

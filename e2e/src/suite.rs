@@ -6,6 +6,7 @@ use crate::env::Env;
 use crate::epochs::EpochWatch;
 use crate::grants;
 use crate::kube::Kube;
+use crate::trust::Authority;
 use crate::wait::{Look, until};
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -31,6 +32,8 @@ pub struct Suite {
     doors: RwLock<Vec<Door>>,
     /// What must never happen.
     pub epochs: EpochWatch,
+    /// Whom browsers trust.
+    pub authority: Authority,
     clients: Mutex<Vec<Arc<Client>>>,
     pools: OnceCell<()>,
 }
@@ -44,7 +47,16 @@ impl Suite {
         let env = Env::read()?;
         let kube = Kube::connect(&env.kubeconfig).await?;
         let epochs = EpochWatch::start(&kube);
-        Ok(Self { env, kube, doors: RwLock::default(), epochs, clients: Mutex::default(), pools: OnceCell::new() })
+        let authority = Authority::new(&env.certutil)?;
+        Ok(Self {
+            env,
+            kube,
+            doors: RwLock::default(),
+            epochs,
+            authority,
+            clients: Mutex::default(),
+            pools: OnceCell::new(),
+        })
     }
 
     /// Finds the gateways again, at least `count` URLs that answer: pods come and go, and a node port may lead to the
@@ -95,6 +107,12 @@ impl Suite {
         doors.iter().cycle().nth(number).cloned().context("no gateway was found")
     }
 
+    /// All gateway URLs that were found.
+    #[must_use]
+    pub fn doors(&self) -> Vec<Door> {
+        self.doors.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// A gateway URL that is not an address of `node`.
     ///
     /// # Errors
@@ -126,7 +144,7 @@ impl Suite {
         }
         let env = &self.env;
         let client = match env.cluster() {
-            Some(cluster) => Client::in_namespace(&cluster, env, &name, region).await?,
+            Some(cluster) => Client::in_namespace(&cluster, env, self.authority.home(), &name, region).await?,
             None => Client::on_this_machine(&name, &env.chromedriver, &env.chromium, &env.artifacts).await?,
         };
         let client = Arc::new(client);

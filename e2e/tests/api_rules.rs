@@ -100,7 +100,7 @@ pub(crate) async fn kubectl_explains_and_shows_columns(scene: &Scene<'_>) -> Res
     let kube = &scene.suite.kube;
     for (field, word) in [
         ("room.spec", "topology"),
-        ("room.spec.placement.allowedRegions", "The only regions that media may be in"),
+        ("room.spec.placement.allowedRegions", "The only regions that media and relays may be in"),
         ("room.status.assignments", "The pods that serve the room"),
         ("relaypool.spec.exposure.portRange", "Host ports"),
         ("relaypool.spec.allowedRooms", "Which Rooms may use the pool"),

@@ -14,6 +14,11 @@ mod placement;
 mod recovery;
 mod rooms_carry_media;
 mod scaling;
+mod turn_choice;
+mod turn_foreign;
+mod turn_recovery;
+mod turn_rooms;
+mod turn_ssrf;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use plenum_e2e::env::Env;
@@ -81,12 +86,28 @@ const TESTS: &[Test] = tests! {
     Cluster charts { programs_are_ready_measured_and_hardened, a_gateway_with_a_certificate_speaks_tls }
     Cluster exposure { a_host_network_pool_with_two_workers_carries_media }
     Cluster scaling { a_pool_is_scaled_up_and_down_under_calls }
+    Cluster turn_rooms { a_room_that_always_relays_counts_the_same_bytes_everywhere }
+    EmbeddedCluster turn_rooms { clients_whose_networks_block_udp_are_relayed_and_the_room_says_so }
+    Cluster turn_choice { a_room_says_why_it_has_no_relay_and_heals, a_room_without_relays_offers_stun_only }
+    EmbeddedCluster turn_choice { a_client_gets_a_relay_near_itself, a_balancers_address_leads_clients_to_relays }
+    Cluster turn_foreign {
+        a_turn_secret_that_the_operator_may_not_read_is_named,
+        bad_turn_credentials_allocate_nothing,
+    }
+    EmbeddedCluster turn_foreign { foreign_clients_relay_by_udp_tcp_and_tls }
+    EmbeddedCluster turn_ssrf { a_relay_reaches_nothing_inside_the_cluster }
+    Cluster turn_recovery { a_rotated_turn_secret_drops_nobody, a_drained_relay_keeps_its_calls_until_they_end }
+    EmbeddedCluster turn_recovery {
+        a_relay_that_leaves_hands_its_legs_over_in_less_than_a_second,
+        a_relays_death_costs_its_legs_less_than_five_seconds,
+    }
     Cluster recovery {
         a_room_deleted_and_recreated_works_at_once,
         a_deleted_media_pod_is_replaced_and_pages_rejoin,
         calls_go_on_while_no_operator_runs,
     }
     EmbeddedCluster recovery { a_restarted_media_process_forgets_and_its_rooms_are_bound_anew }
+    Cluster leadership { a_busy_leader_keeps_its_lease }
     EmbeddedCluster leadership { a_frozen_leader_overwrites_nothing_when_it_thaws }
     EmbeddedCluster dead_node {
         a_killed_node_moves_its_rooms_within_five_seconds,

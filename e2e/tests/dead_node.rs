@@ -12,8 +12,6 @@ use std::time::{Duration, Instant};
 const OPERATOR: &str = "plenum-operator";
 /// Pods and nodes are as they were.
 const BACK: Duration = Duration::from_secs(60);
-/// When the leader dies too, its Lease runs out first, and the next one reads the world.
-const LEASE_RUNS_OUT: Duration = Duration::from_secs(15);
 
 pub(crate) async fn a_killed_node_moves_its_rooms_within_five_seconds(scene: &Scene<'_>) -> Result<()> {
     let node = "eu-west-a";
@@ -23,7 +21,7 @@ pub(crate) async fn a_killed_node_moves_its_rooms_within_five_seconds(scene: &Sc
 
 pub(crate) async fn a_node_that_dies_with_the_leader_moves_its_rooms_too(scene: &Scene<'_>) -> Result<()> {
     let node = lead_from(scene, "eu-west", |leader| leader.starts_with("eu-west-")).await?;
-    strike(scene, &node, 22_600, BOUND_ANEW + LEASE_RUNS_OUT).await
+    strike(scene, &node, 22_600, BOUND_ANEW).await
 }
 
 /// Hands the lead over until its node fits, and returns the node.

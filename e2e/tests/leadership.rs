@@ -1,20 +1,52 @@
-//! Two operators and one frozen leader: nothing that it decided before is written after.
+//! Two operators: one frozen leader, which writes nothing that it decided before, and a busy one, which stays the leader.
 
 use anyhow::{Context, Result, ensure};
+use futures_util::future::try_join_all;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
-use plenum_api::Room;
+use plenum_api::{Room, names};
 use plenum_e2e::process::{Frozen, pid_in_pod};
 use plenum_e2e::scene::Scene;
-use plenum_e2e::suite::pool_spec;
+use plenum_e2e::suite::{pool_spec, room_spec};
 use plenum_e2e::wait::{Look, throughout, until};
 use serde_json::json;
 use std::time::Duration;
 
 const POOL_READY: Duration = Duration::from_secs(60);
-/// A Lease runs out, another replica takes it, and reads the world.
-const TAKEOVER: Duration = Duration::from_secs(40);
+/// The other replica finds the leader silent and its Lease not renewed, and takes it.
+const TAKEOVER: Duration = Duration::from_secs(5);
+/// A process that ended itself runs again.
+const BACK: Duration = Duration::from_secs(40);
 const READY: Duration = Duration::from_secs(10);
+const CROWD_READY: Duration = Duration::from_secs(30);
+
+/// Rooms that are made in each round, all at once.
+const CROWD: usize = 25;
+const ROUNDS: usize = 4;
+
+pub(crate) async fn a_busy_leader_keeps_its_lease(scene: &Scene<'_>) -> Result<()> {
+    scene.suite.shared_pools().await?;
+    let (kube, system) = (&scene.suite.kube, scene.suite.env.namespace.as_str());
+    kube.pods_ready(system, "plenum-operator", 2, BACK).await?;
+    let before = leadership(scene).await?;
+    for round in 0..ROUNDS {
+        let names: Vec<String> = (0..CROWD).map(|number| format!("crowd-{round}-{number}")).collect();
+        try_join_all(names.iter().map(|name| kube.apply_room(&scene.namespace, name, room_spec("eu-west")))).await?;
+        try_join_all(names.iter().map(|name| kube.ready_room(&scene.namespace, name, CROWD_READY))).await?;
+        try_join_all(names.iter().map(|name| kube.delete::<Room>(&scene.namespace, name, CROWD_READY))).await?;
+        let now = leadership(scene).await?;
+        ensure!(now == before, "{now:?} leads after {before:?}, which was busy and nothing else");
+    }
+    Ok(())
+}
+
+/// Holder and term.
+async fn leadership(scene: &Scene<'_>) -> Result<(Option<String>, Option<i32>)> {
+    let lease: Lease = scene.suite.kube.api(&scene.suite.env.namespace).get(names::LEASE).await?;
+    let spec = lease.spec.context("the Lease has a spec")?;
+    Ok((spec.holder_identity, spec.lease_transitions))
+}
 
 pub(crate) async fn a_frozen_leader_overwrites_nothing_when_it_thaws(scene: &Scene<'_>) -> Result<()> {
     let (kube, system) = (&scene.suite.kube, scene.suite.env.namespace.as_str());
@@ -67,5 +99,5 @@ pub(crate) async fn a_frozen_leader_overwrites_nothing_when_it_thaws(scene: &Sce
     let now = kube.leader(system).await?;
     ensure!(now != old_leader, "the thawed leader took the Lease back");
     // It noticed: it ends itself and starts anew as a follower.
-    kube.pods_ready(system, "plenum-operator", 2, TAKEOVER).await
+    kube.pods_ready(system, "plenum-operator", 2, BACK).await
 }

@@ -46,7 +46,7 @@ fn engine(now: Instant) -> (Engine, IceCredentials) {
     let config = EngineConfig { worker: 0, ufrag_tag: *b"fuzz", seed: [1; 32], certificate, limits };
     let mut engine = Engine::new(config, now);
     engine.configure(&["203.0.113.5".parse().expect("an address")], 20_000);
-    engine.add_room(ROOM, RoomLimits { max_bitrate_kbps: 1_000, max_sessions: 4 }).expect("room");
+    engine.add_room(ROOM, RoomLimits { max_bitrate_kbps: 1_000, max_sessions: 4, relay_only: false }).expect("room");
     let spec = SessionSpec { id: SessionKey(1), kind: SessionKind::Publish, offer: OFFER };
     let answer = engine.open_session(now, ROOM, spec).expect("the offer is good");
     let ice = Fragment::parse(&answer.sdp).expect("the answer is good").ice.expect("credentials");

@@ -28,6 +28,11 @@ struct EndLabels {
     reason: SocketEnd,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct IceLabels {
+    outcome: IceOutcome,
+}
+
 /// What was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
 pub(crate) enum Kind {
@@ -56,6 +61,21 @@ pub(crate) enum NodeError {
     Malformed,
 }
 
+/// What a client was told of ICE servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(crate) enum IceOutcome {
+    /// A relay with credentials.
+    Relay,
+    /// STUN: the room's policy is Never.
+    StunOnly,
+    /// Nothing: no relay that the room may use is ready.
+    NoRelay,
+    /// Its source asks too often.
+    Limited,
+    /// There is no such room.
+    Refused,
+}
+
 /// Why a room socket ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
 pub(crate) enum SocketEnd {
@@ -72,6 +92,8 @@ pub struct Counters {
     opened: Family<Labels, Counter>,
     node_errors: Family<ErrorLabels, Counter>,
     socket_ends: Family<EndLabels, Counter>,
+    ice_servers: Family<IceLabels, Counter>,
+    relays_lost: Counter,
     limited: Counter,
     sockets: Gauge,
     join_seconds: Histogram,
@@ -90,15 +112,18 @@ impl Counters {
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("plenum_gateway");
         let (opened, node_errors, socket_ends) = (Family::default(), Family::default(), Family::default());
+        let (ice_servers, relays_lost) = (Family::default(), Counter::default());
         let (limited, sockets, join_seconds) = (Counter::default(), Gauge::default(), Histogram::new(JOIN_BUCKETS));
         registry.register("opened", "Sessions, sockets and tokens asked for, by kind and result", opened.clone());
         registry.register("node_errors", "Failed calls to media nodes", node_errors.clone());
         registry.register("socket_ends", "Room sockets that ended, by reason", socket_ends.clone());
+        registry.register("ice_servers", "Answers to who asks for ICE servers, by outcome", ice_servers.clone());
+        registry.register("relay_lost_messages", "Room sockets told that a relay is gone", relays_lost.clone());
         registry.register("rate_limited", "Requests refused because their source asked too often", limited.clone());
         registry.register("sockets", "Room sockets now", sockets.clone());
         registry.register("join_seconds", "From join to joined", join_seconds.clone());
         let registry = Arc::new(Mutex::new(registry));
-        Self { opened, node_errors, socket_ends, limited, sockets, join_seconds, registry }
+        Self { opened, node_errors, socket_ends, ice_servers, relays_lost, limited, sockets, join_seconds, registry }
     }
 
     pub(crate) fn registry(&self) -> Metrics {
@@ -117,6 +142,14 @@ impl Counters {
 
     pub(crate) fn node_error(&self, error: NodeError) {
         self.node_errors.get_or_create(&ErrorLabels { error }).inc();
+    }
+
+    pub(crate) fn ice_servers(&self, outcome: IceOutcome) {
+        self.ice_servers.get_or_create(&IceLabels { outcome }).inc();
+    }
+
+    pub(crate) fn told_relay_lost(&self) {
+        self.relays_lost.inc();
     }
 
     pub(crate) fn limited(&self) {

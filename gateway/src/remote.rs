@@ -2,24 +2,27 @@
 
 mod binding;
 mod flow;
+mod ice;
 mod socket;
 
 use crate::leader::Leader;
 use crate::metrics::{Counters, Kind};
 use crate::rates::Rates;
+use crate::relays::Relays;
 use crate::routes::Routes;
 use crate::sockets::SocketPermits;
 use crate::{ApiKeys, auth};
 use binding::{REQUEST_PATIENCE, refusal_of};
 use plenum_protocol::control::{OpenSession, PatchSession, SessionOpened, SessionOwner, SessionPatched};
 use plenum_protocol::flow::FlowReport;
+use plenum_protocol::ice::IceServers;
 use plenum_protocol::ids::{RoomName, SessionId};
 use plenum_protocol::problem::Code;
 use plenum_protocol::token::{MintToken, MintedToken};
 use plenum_runtime::client::ControlClient;
 use plenum_runtime::shutdown::Shutdown;
 use plenum_signaling::{
-    Access, BasicCredentials, JoinRequest, NewSession, PatchRequest, Refusal, RoomConnection, SessionService,
+    Access, BasicCredentials, IceWish, JoinRequest, NewSession, PatchRequest, Refusal, RoomConnection, SessionService,
     SourceAddress,
 };
 use std::net::IpAddr;
@@ -39,6 +42,8 @@ pub struct Parts {
     pub keys: ApiKeys,
     /// Rooms.
     pub routes: Routes,
+    /// Relays.
+    pub relays: Relays,
     /// The operator's leader.
     pub leader: Leader,
     /// Calls to nodes and to the leader.
@@ -49,6 +54,8 @@ pub struct Parts {
     pub requests: Rates,
     /// Tokens by source.
     pub tokens: Rates,
+    /// Requests for ICE servers by source.
+    pub ice_servers: Rates,
     /// Room sockets.
     pub sockets: SocketPermits,
     /// Once requested, sockets are told to join elsewhere.
@@ -126,6 +133,10 @@ impl SessionService for Gateway {
         let result = self.join_room(access, join).await;
         self.0.counters.opened(Kind::Socket, &result);
         result
+    }
+
+    async fn ice_servers(&self, access: &Access, wish: IceWish) -> Result<IceServers, Refusal> {
+        self.name_ice_servers(access, &wish)
     }
 
     async fn flow(&self, access: &Access) -> Result<FlowReport, Refusal> {

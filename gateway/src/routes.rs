@@ -2,7 +2,7 @@
 
 mod route;
 
-pub use route::{Place, Route, Standing};
+pub use route::{Place, RelayRules, Route, Standing};
 
 use plenum_protocol::ids::RoomName;
 use std::collections::HashMap;
@@ -163,6 +163,7 @@ mod tests {
             uid: uid.parse().unwrap(),
             epoch: Epoch(epoch),
             standing: Standing::Closed,
+            relays: RelayRules::default(),
         }
     }
 

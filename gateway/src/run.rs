@@ -4,6 +4,7 @@ use crate::identity::IdentityTable;
 use crate::leader::Leader;
 use crate::metrics::Counters;
 use crate::rates::Rates;
+use crate::relays::Relays;
 use crate::remote::{Gateway, Parts};
 use crate::routes::Routes;
 use crate::settings::Settings;
@@ -13,7 +14,7 @@ use anyhow::Context as _;
 use k8s_openapi::api::core::v1::{Node, Secret};
 use kube::runtime::watcher::Config;
 use kube::{Api, Client};
-use plenum_api::names::{SECRET_GATEWAY_CONTROL, TOPOLOGY_REGION};
+use plenum_api::names::{SECRET_GATEWAY_CONTROL, SECRET_RELAYS, TOPOLOGY_REGION};
 use plenum_protocol::token::API_KEYS_SECRET;
 use plenum_runtime::client::ControlClient;
 use plenum_runtime::mtls::{self, Identity};
@@ -31,6 +32,8 @@ use tokio::task::JoinSet;
 const DRAIN: Duration = Duration::from_secs(8);
 /// How often the public certificate is read again.
 const TLS_RELOAD: Duration = Duration::from_secs(30);
+/// How long the relays may keep a gateway from serving: most clients do without.
+const RELAYS_PATIENCE: Duration = Duration::from_secs(5);
 /// How long `check` waits.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -47,10 +50,11 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     tasks.spawn(async move { probes::serve_on(probes_listener, ready, registry, stop).await });
 
     let kube = Client::try_default().await.context("finding the API server")?;
-    let (routes, keys) = (Routes::new(), ApiKeys::new());
-    let watches = Watches::start(&kube, &settings, &routes, &keys, &mut tasks);
+    let tables = Tables::default();
+    let watches = Watches::start(&kube, &settings, &tables, &mut tasks);
     let region = region(&kube, settings.node_name.as_deref()).await;
     let Some(identity) = watches.ready(&shutdown).await else { return Ok(()) };
+    let Tables { routes, keys, relays } = tables;
     tracing::info!(rooms = routes.len(), ?region, "watches are whole and the control certificate is there");
 
     // Servers and sockets outlive the signal by the drain delay.
@@ -66,11 +70,13 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         region,
         keys,
         routes,
+        relays,
         leader: Leader::by_lease(Api::namespaced(kube, &settings.pod_namespace)),
         client,
         counters,
         requests: Rates::new(settings.requests_per_second_per_source),
         tokens: Rates::new(settings.tokens_per_second_per_source),
+        ice_servers: Rates::new(settings.ice_servers_per_second_per_source),
         sockets: sockets.clone(),
         closing: closing.clone(),
     });
@@ -90,14 +96,23 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What the watches feed.
+#[derive(Default)]
+struct Tables {
+    routes: Routes,
+    keys: ApiKeys,
+    relays: Relays,
+}
+
 /// What must be whole before anybody is served.
 struct Watches {
     synced: Vec<watch::Receiver<bool>>,
+    relays: watch::Receiver<bool>,
     identity: watch::Receiver<Option<Arc<Identity>>>,
 }
 
 impl Watches {
-    fn start(kube: &Client, settings: &Settings, routes: &Routes, keys: &ApiKeys, tasks: &mut JoinSet<()>) -> Self {
+    fn start(kube: &Client, settings: &Settings, tables: &Tables, tasks: &mut JoinSet<()>) -> Self {
         let mut synced = Vec::new();
         let mut sender = || {
             let (sender, receiver) = watch::channel(false);
@@ -107,25 +122,36 @@ impl Watches {
         // The watches go on while clients drain: they end with the process.
         let forever = Shutdown::new();
         let config = Config::default();
-        tasks.spawn(watches::follow(Api::all(kube.clone()), config, routes.clone(), sender(), forever.clone()));
+        let (routes, keys) = (tables.routes.clone(), tables.keys.clone());
+        tasks.spawn(watches::follow(Api::all(kube.clone()), config, routes, sender(), forever.clone()));
         let named = |name: &str| Config::default().fields(&format!("metadata.name={name}"));
         let config = named(API_KEYS_SECRET);
-        tasks.spawn(watches::follow::<Secret>(Api::all(kube.clone()), config, keys.clone(), sender(), forever.clone()));
+        tasks.spawn(watches::follow::<Secret>(Api::all(kube.clone()), config, keys, sender(), forever.clone()));
         let (table, identity) = IdentityTable::new();
-        let own = Api::namespaced(kube.clone(), &settings.pod_namespace);
+        let own = || Api::namespaced(kube.clone(), &settings.pod_namespace);
         let config = named(SECRET_GATEWAY_CONTROL);
-        tasks.spawn(watches::follow::<Secret>(own, config, table, sender(), forever));
-        Self { synced, identity }
+        tasks.spawn(watches::follow::<Secret>(own(), config, table, sender(), forever.clone()));
+        let (whole, relays) = watch::channel(false);
+        let config = named(SECRET_RELAYS);
+        tasks.spawn(watches::follow::<Secret>(own(), config, tables.relays.clone(), whole, forever));
+        Self { synced, relays, identity }
     }
 
     /// The identity, once everything is there; `None` when the stop came first.
     async fn ready(self, shutdown: &Shutdown) -> Option<Arc<Identity>> {
-        let Self { synced, mut identity } = self;
+        let Self { synced, mut relays, mut identity } = self;
         let everything = async {
             for mut receiver in synced {
                 receiver.wait_for(|synced| *synced).await.ok()?;
             }
-            identity.wait_for(Option::is_some).await.ok()?.clone()
+            let found = identity.wait_for(Option::is_some).await.ok()?.clone();
+            if tokio::time::timeout(RELAYS_PATIENCE, relays.wait_for(|whole| *whole)).await.is_err() {
+                tracing::warn!(
+                    secret = SECRET_RELAYS,
+                    "the Secret cannot be read yet: clients get no relays until it can"
+                );
+            }
+            found
         };
         tokio::select! {
             () = shutdown.requested() => None,

@@ -52,6 +52,9 @@ pub struct Settings {
     /// Tokens a second that one source address may mint in the long run; four times as many in a burst.
     #[arg(long, env = "PLENUM_TOKENS_PER_SECOND_PER_SOURCE", default_value_t = 25)]
     pub tokens_per_second_per_source: u32,
+    /// Requests for ICE servers a second that one source address may make in the long run; four times as many in a burst.
+    #[arg(long, env = "PLENUM_ICE_SERVERS_PER_SECOND_PER_SOURCE", default_value_t = 50)]
+    pub ice_servers_per_second_per_source: u32,
     /// Seconds between SIGTERM and the end of new connections, so that balancers have looked away.
     #[arg(long, env = "PLENUM_DRAIN_DELAY_SECONDS", default_value_t = 3)]
     pub drain_delay_seconds: u64,

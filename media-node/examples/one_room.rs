@@ -94,8 +94,14 @@ async fn grant(operator: &ControlClient, node: &Target) -> anyhow::Result<()> {
         epoch: Epoch(1),
         max_participants: 16,
         max_bitrate_kbps: 2_500,
+        relay_only: false,
     };
-    let config = NodeConfig { outside_addresses: vec!["127.0.0.1".to_owned()], max_participants: 0, accepting: true };
+    let config = NodeConfig {
+        outside_addresses: vec!["127.0.0.1".to_owned()],
+        max_participants: 0,
+        accepting: true,
+        relays: vec![],
+    };
     let request =
         SyncRequest { term: Term(1), known: None, config: Some(config), grants: vec![room], revocations: vec![] };
     let report: SyncReport = operator.post(node, "/v1/sync", &request, TIMEOUT).await?;

@@ -1,6 +1,7 @@
 //! What Prometheus is told (`plenum_media_…`). Read at each scrape from the registry and the workers' last counts.
 
 use crate::node::Node;
+use crate::rooms::Legs;
 use crate::settings::Settings;
 use crate::worker::Snapshot;
 use prometheus_client::collector::Collector;
@@ -80,6 +81,7 @@ impl Collector for NodeCollector {
         gauge(&mut encoder, "rooms", "Rooms with a grant", totals.rooms)?;
         gauge(&mut encoder, "participants", "People on the node", totals.participants)?;
         encode_sessions(&mut encoder, &totals.sessions)?;
+        encode_legs(&mut encoder, totals.legs)?;
         let slow = ConstCounter::new(too_slow);
         let help = "Room sockets let go because they were not read";
         slow.encode(encoder.encode_descriptor("slow_sockets", help, None, slow.metric_type())?)?;
@@ -106,6 +108,15 @@ fn encode_sessions(encoder: &mut DescriptorEncoder<'_>, sessions: &[[usize; 2]; 
             let gauge = ConstGauge::new(i64::try_from(*count).unwrap_or(i64::MAX));
             gauge.encode(family.encode_family(&[("role", role), ("state", state)])?)?;
         }
+    }
+    Ok(())
+}
+
+fn encode_legs(encoder: &mut DescriptorEncoder<'_>, legs: Legs) -> fmt::Result {
+    let mut family = encoder.encode_descriptor("legs", "Connected sessions by path", None, MetricType::Gauge)?;
+    for (kind, count) in [("Direct", legs.direct), ("Relayed", legs.relayed)] {
+        let gauge = ConstGauge::new(i64::try_from(count).unwrap_or(i64::MAX));
+        gauge.encode(family.encode_family(&[("kind", kind)])?)?;
     }
     Ok(())
 }

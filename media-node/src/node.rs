@@ -9,7 +9,7 @@ mod sync;
 
 pub(crate) use load::Load;
 
-use crate::rooms::{Admission, Effect, Fresh, JoinTicket, Joined, Mailbox, Refusal, Rooms};
+use crate::rooms::{Admission, Connected, Effect, Fresh, JoinTicket, Joined, Mailbox, Refusal, Rooms};
 use crate::worker::{AskError, Command, Worker};
 use plenum_media_core::{Event, Patched};
 use plenum_protocol::control::{NodeConfig, NodeJoin, OpenSession, PatchSession, SessionOpened, SessionPatched};
@@ -167,15 +167,17 @@ impl Node {
     /// An engine speaks.
     pub(crate) fn handle_event(&self, event: Event) {
         match event {
-            Event::SessionConnected { session, audio, video } => {
-                let took = self.with(|state| state.rooms.session_connected(Instant::now(), session, audio, video));
+            Event::SessionConnected { session, audio, video, path } => {
+                let connected = Connected { audio, video, path };
+                let took = self.with(|state| state.rooms.session_connected(Instant::now(), session, connected));
                 if let Some(took) = took {
                     self.handshakes.observe(took.as_secs_f64());
                 }
             }
+            Event::PathChanged { session, path } => self.with(|state| state.rooms.path_changed(session, path)),
             Event::SessionClosed { session, reason } => {
                 tracing::debug!(session = session.0, reason = reason.as_str(), "session closed by the engine");
-                self.with(|state| state.rooms.session_closed(session));
+                self.with(|state| state.rooms.session_closed(session, reason));
             }
         }
     }

@@ -19,7 +19,8 @@ pub(crate) use grants::Applied;
 pub(crate) use mailbox::{Mailbox, MailboxReceiver};
 pub(crate) use people::{JoinTicket, Joined};
 pub(crate) use refusal::Refusal;
-pub(crate) use sessions::LegOwner;
+pub(crate) use room::Legs;
+pub(crate) use sessions::{Connected, LegOwner};
 
 use changes::Changes;
 use plenum_media_core::{RoomKey, RoomLimits, SessionKey};
@@ -84,6 +85,8 @@ pub(crate) struct Totals {
     pub(crate) participants: usize,
     /// Sessions: publishers connecting and connected, subscribers connecting and connected.
     pub(crate) sessions: [[usize; 2]; 2],
+    /// Connected sessions by path.
+    pub(crate) legs: Legs,
 }
 
 /// What the leader's poll gets.
@@ -162,7 +165,8 @@ impl Rooms {
             };
             *if session.phase == Phase::Connected { connected } else { connecting } += 1;
         }
-        Totals { rooms: self.rooms.len(), participants: self.participants, sessions }
+        let legs = self.rooms.values().map(|room| room.counted.legs).fold(Legs::default(), Legs::plus);
+        Totals { rooms: self.rooms.len(), participants: self.participants, sessions, legs }
     }
 
     /// Rooms that changed since what the leader has; everything on first contact or after too long.
@@ -211,7 +215,7 @@ impl Rooms {
             }
         }
         let (before, after) = (room.counted, room.occupancy());
-        if before != after {
+        if std::mem::take(&mut room.relays_moved) || before != after {
             room.counted = after;
             room.changed = self.changes.bump();
             self.count(worker, before.participants, after.participants);

@@ -8,8 +8,8 @@ mod thread;
 use crate::rooms::Action;
 use plenum_dataplane::{CommandSender, RecvCounters, SendCounters, SocketError, UdpSocket, command_channel};
 use plenum_media_core::{
-    Answer, Certificate, Counters, Engine, EngineConfig, Event, Limits, Patched, RoomKey, SessionError, SessionKey,
-    SessionKind, SessionStats,
+    Answer, Certificate, Counters, Engine, EngineConfig, Event, Limits, Patched, RelayTable, RoomKey, SessionError,
+    SessionKey, SessionKind, SessionStats,
 };
 use plenum_protocol::control::IfMatch;
 use plenum_protocol::problem::{Code, Problem};
@@ -32,6 +32,8 @@ const EVENT_BOUND: usize = 4096;
 pub(crate) enum Command {
     /// Outside addresses for later answers.
     Configure { outside: Arc<[IpAddr]> },
+    /// The cluster's relays.
+    Relays(Arc<RelayTable>),
     /// Rooms and ends of sessions.
     Act(Action),
     /// A session is wanted.

@@ -8,10 +8,12 @@ use plenum_protocol::control::{
     GATEWAY_SAN, Grant, IfMatch, Known, NodeConfig, NodeJoin, OPERATOR_SAN, OpenSession, PatchSession, Revocation,
     RevokeReason, SessionKind, SessionOpened, SessionOwner, SessionPatched, SyncReport, SyncRequest, node_san,
 };
-use plenum_protocol::flow::{LegRole, LegState, RoomLegs};
+use plenum_protocol::flow::{CandidateType, LegRole, LegState, RoomLegs};
 use plenum_protocol::ids::{BootId, Epoch, ParticipantKey, RoomName, RoomUid, SessionId, Term};
+use plenum_protocol::ports::PortRange;
 use plenum_protocol::problem::Code;
 use plenum_protocol::reach::Ping;
+use plenum_protocol::relay::RelaySource;
 use plenum_protocol::room::{ClientMessage, RejoinReason, ServerMessage};
 use plenum_runtime::ca::Authority;
 use plenum_runtime::client::{CallError, ControlClient, Message, NodeSocket, Target};
@@ -21,11 +23,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UdpSocket};
 use tokio::task::JoinHandle;
 
 const DEADLINE: Duration = Duration::from_secs(10);
 const PUBLISH_OFFER: &str = include_str!("fixtures/chromium-publish.sdp");
+/// Credentials in that offer.
+const OFFER_UFRAG: &str = "VRQm";
+const OFFER_PWD: &str = "22NoggjJ3WL0DJoblXCOsKPt";
 
 struct Harness {
     operator: ControlClient,
@@ -144,12 +149,32 @@ fn sync(term: i64) -> SyncRequest {
 }
 
 fn config(accepting: bool) -> NodeConfig {
-    NodeConfig { outside_addresses: vec!["127.0.0.1".into()], max_participants: 0, accepting }
+    NodeConfig { outside_addresses: vec!["127.0.0.1".into()], max_participants: 0, accepting, relays: vec![] }
+}
+
+/// A TURN pod on loopback with one relay port.
+fn relay(port: u16) -> RelaySource {
+    RelaySource {
+        namespace: "turn".into(),
+        pool: "turn-eu".into(),
+        pod: "turn-0".into(),
+        region: "eu".into(),
+        addresses: vec![[127, 0, 0, 1].into()],
+        outside: Vec::new(),
+        ports: PortRange { min: port, max: port },
+    }
 }
 
 fn grant(name: &str, epoch: i64) -> Grant {
     let room = RoomName { namespace: "demo".into(), name: name.into() };
-    Grant { uid: uid(name), room, epoch: Epoch(epoch), max_participants: 10, max_bitrate_kbps: 2_000 }
+    Grant {
+        uid: uid(name),
+        room,
+        epoch: Epoch(epoch),
+        max_participants: 10,
+        max_bitrate_kbps: 2_000,
+        relay_only: false,
+    }
 }
 
 fn publish(key: Option<ParticipantKey>) -> OpenSession {
@@ -228,6 +253,77 @@ async fn a_bad_configuration_is_refused_and_names_what_is_wrong() {
         assert_eq!(problem.code, Code::BadRequest);
         assert!(problem.detail.contains("outsideAddresses"), "{}", problem.detail);
     }
+}
+
+#[tokio::test]
+async fn bad_relays_are_refused_and_change_nothing() {
+    let harness = Harness::with_room().await;
+    let ports = PortRange { min: 9, max: 8 };
+    let long = "x".repeat(300);
+    for bad in [RelaySource { ports, ..relay(1) }, RelaySource { pod: long, ..relay(1) }] {
+        let bad = NodeConfig { relays: vec![bad], ..config(false) };
+        let Err(CallError::Problem(problem)) = harness.sync(&SyncRequest { config: Some(bad), ..sync(1) }).await else {
+            panic!("taken")
+        };
+        assert_eq!(problem.code, Code::BadRequest);
+        assert!(problem.detail.contains("relays"), "{}", problem.detail);
+    }
+    harness.join("ann").await;
+}
+
+/// One datagram that the socket hears, within the deadline.
+async fn receive(socket: &UdpSocket) -> Vec<u8> {
+    let mut buffer = vec![0; 1_500];
+    let len = tokio::time::timeout(DEADLINE, socket.recv(&mut buffer)).await.unwrap().unwrap();
+    buffer.truncate(len);
+    buffer
+}
+
+#[tokio::test]
+async fn a_leg_names_its_relay_and_a_room_for_relays_drops_direct_checks() {
+    let harness = Harness::with_room().await;
+    let (relayed, direct) =
+        (UdpSocket::bind("127.0.0.1:0").await.unwrap(), UdpSocket::bind("127.0.0.1:0").await.unwrap());
+    let port = relayed.local_addr().unwrap().port();
+    let config = NodeConfig { relays: vec![relay(port)], ..config(true) };
+    let relay_only = Grant { relay_only: true, ..grant("a", 1) };
+    harness.sync(&SyncRequest { config: Some(config), grants: vec![relay_only], ..sync(1) }).await.unwrap();
+    let opened = harness.open(&publish(None)).await.unwrap();
+    let media = opened.answer.split(" 127.0.0.1 ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+    let media: SocketAddr = format!("127.0.0.1:{media}").parse().unwrap();
+    let attribute = |name: &str| {
+        let line = opened.answer.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.to_owned()
+    };
+    let (ufrag, pwd) = (attribute("a=ice-ufrag:"), attribute("a=ice-pwd:"));
+    let check = stun::check(&format!("{ufrag}:{OFFER_UFRAG}"), &pwd);
+
+    direct.send_to(&check, media).await.unwrap();
+    relayed.send_to(&check, media).await.unwrap();
+    let mut answered = 0;
+    // The node checks the relay's address too, before it takes a nomination.
+    while answered == 0 || harness.legs(1).await.unwrap().legs[0].relay.is_none() {
+        let datagram = receive(&relayed).await;
+        if datagram.starts_with(&[1, 1]) {
+            answered += 1;
+        } else {
+            relayed.send_to(&stun::success(&datagram, media, OFFER_PWD), media).await.unwrap();
+            relayed.send_to(&check, media).await.unwrap();
+        }
+    }
+    let leg = harness.legs(1).await.unwrap().legs.remove(0);
+    let named = leg.relay.unwrap();
+    assert_eq!((named.namespace.as_str(), named.pool.as_str()), ("turn", "turn-eu"));
+    assert_eq!((named.pod.as_str(), named.region.as_str(), named.transport), ("turn-0", "eu", None));
+    assert_eq!((leg.client.port, leg.client.candidate_type), (Some(port), Some(CandidateType::Relay)));
+    assert!(leg.bytes.received >= 2 * check.len() as u64 && leg.bytes.sent > 0, "{:?}", leg.bytes);
+    assert_eq!(direct.try_recv(&mut [0; 1]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    let dropped = async {
+        while !harness.probe("/metrics").await.contains("reason=\"StunNotRelayed\"} 1") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, dropped).await.unwrap();
 }
 
 #[tokio::test]
@@ -371,6 +467,7 @@ async fn metrics_tell_rooms_people_and_packets() {
     for line in ["plenum_media_rooms 1", "plenum_media_participants 1", "plenum_media_handshake_seconds_count 0"] {
         assert!(text.contains(line), "{line} is missing in\n{text}");
     }
+    assert!(text.contains("plenum_media_legs{kind=\"Relayed\"} 0"));
     assert!(text.contains("plenum_media_sessions{role=\"Publisher\",state=\"Connected\"} 0"));
     assert!(text.contains("plenum_media_drops_total{worker=\"0\",reason=\"NotWebrtc\"} 1"), "{text}");
 }
@@ -398,4 +495,49 @@ async fn a_node_that_is_asked_to_stop_lets_its_call_go_on_until_it_is_empty() {
     assert!(!harness.running.is_finished());
     say(&mut ann, &ClientMessage::Leave).await;
     tokio::time::timeout(DEADLINE, harness.running).await.unwrap().unwrap().unwrap();
+}
+
+/// Connectivity checks and their answers (RFC 8489), as far as these tests speak them.
+mod stun {
+    use aws_lc_rs::hmac;
+    use std::net::SocketAddr;
+
+    const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
+
+    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+        let mut bytes = [kind.to_be_bytes(), (value.len() as u16).to_be_bytes()].concat();
+        bytes.extend(value);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    /// A message with MESSAGE-INTEGRITY by `password`.
+    fn message(kind: u16, transaction: &[u8], attributes: &[u8], password: &str) -> Vec<u8> {
+        let len = (attributes.len() + 24) as u16;
+        let header = [&kind.to_be_bytes()[..], &len.to_be_bytes(), &COOKIE, transaction].concat();
+        let text = [header.as_slice(), attributes].concat();
+        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, password.as_bytes());
+        let tag = hmac::sign(&key, &text);
+        [text, attribute(0x0008, tag.as_ref())].concat()
+    }
+
+    /// A check that nominates.
+    pub(super) fn check(username: &str, password: &str) -> Vec<u8> {
+        let parts = [
+            attribute(0x0006, username.as_bytes()),
+            attribute(0x0024, &0x7e00_00ff_u32.to_be_bytes()),
+            attribute(0x802a, &7u64.to_be_bytes()),
+            attribute(0x0025, &[]),
+        ];
+        message(0x0001, b"transaction1", &parts.concat(), password)
+    }
+
+    /// The answer to the node's check, which came from `node`.
+    pub(super) fn success(request: &[u8], node: SocketAddr, password: &str) -> Vec<u8> {
+        let SocketAddr::V4(node) = node else { panic!("loopback is IPv4 here") };
+        let port = node.port() ^ u16::from_be_bytes([COOKIE[0], COOKIE[1]]);
+        let mut mapped = [&[0, 1][..], &port.to_be_bytes()].concat();
+        mapped.extend(node.ip().octets().iter().zip(COOKIE).map(|(byte, cookie)| byte ^ cookie));
+        message(0x0101, &request[8..20], &attribute(0x0020, &mapped), password)
+    }
 }

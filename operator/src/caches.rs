@@ -5,7 +5,7 @@
 use crate::changes::{Change, Changes};
 use crate::metrics::Metrics;
 use futures_util::{Stream, StreamExt};
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service};
 use kube::api::Api;
 use kube::core::DeserializeGuard;
 use kube::runtime::WatchStreamExt;
@@ -26,8 +26,10 @@ pub struct Caches {
     pub rooms: Store<Room>,
     /// Every RelayPool.
     pub pools: Store<RelayPool>,
-    /// Media pods.
+    /// Media and TURN pods.
     pub pods: Store<Pod>,
+    /// Services of TURN pools.
+    pub services: Store<Service>,
     /// Gateway pods of the own namespace.
     pub gateways: Store<Pod>,
     /// Nodes.
@@ -41,6 +43,7 @@ pub struct Writers {
     rooms: Writer<Room>,
     pools: Writer<RelayPool>,
     pods: Writer<Pod>,
+    services: Writer<Service>,
     gateways: Writer<Pod>,
     nodes: Writer<Node>,
     namespaces: Writer<Namespace>,
@@ -61,6 +64,7 @@ impl Caches {
         let (rooms, rooms_writer) = store();
         let (pools, pools_writer) = store();
         let (pods, pods_writer) = store();
+        let (services, services_writer) = store();
         let (gateways, gateways_writer) = store();
         let (nodes, nodes_writer) = store();
         let (namespaces, namespaces_writer) = store();
@@ -68,19 +72,21 @@ impl Caches {
             rooms: rooms_writer,
             pools: pools_writer,
             pods: pods_writer,
+            services: services_writer,
             gateways: gateways_writer,
             nodes: nodes_writer,
             namespaces: namespaces_writer,
         };
-        (Self { rooms, pools, pods, gateways, nodes, namespaces }, writers)
+        (Self { rooms, pools, pods, services, gateways, nodes, namespaces }, writers)
     }
 
     /// Waits until every cache holds a whole list. False: the watches ended.
     pub async fn ready(&self) -> bool {
-        let Self { rooms, pools, pods, gateways, nodes, namespaces } = self;
+        let Self { rooms, pools, pods, services, gateways, nodes, namespaces } = self;
         wait(rooms).await
             && wait(pools).await
             && wait(pods).await
+            && wait(services).await
             && wait(gateways).await
             && wait(nodes).await
             && wait(namespaces).await
@@ -97,6 +103,12 @@ async fn wait<K: Resource<DynamicType = ()> + Clone + 'static>(store: &Store<K>)
     store.wait_until_ready().await.is_ok()
 }
 
+/// Label selector of the pods of pools.
+#[must_use]
+pub fn pods_of_pools() -> String {
+    format!("{} in ({},{})", names::LABEL_APP, names::APP_MEDIA_NODE, names::APP_TURN_NODE)
+}
+
 /// Starts all watches; they end with `shutdown`.
 pub fn watch(
     client: &kube::Client,
@@ -106,7 +118,7 @@ pub fn watch(
     metrics: &Arc<Metrics>,
     shutdown: &Shutdown,
 ) -> JoinSet<()> {
-    let Writers { rooms, pools, pods, gateways, nodes, namespaces } = writers;
+    let Writers { rooms, pools, pods, services, gateways, nodes, namespaces } = writers;
     let label = |app: &str| Config::default().labels(&format!("{}={app}", names::LABEL_APP));
     let mut tasks = JoinSet::new();
     let everywhere = Config::default;
@@ -121,10 +133,16 @@ pub fn watch(
         Shown::Deleted(pool) => Change::PoolDeleted(pool),
         Shown::Listed => Change::PoolsListed,
     }));
-    tasks.spawn(watch.clone().run(Api::all(client.clone()), label(names::APP_MEDIA_NODE), pods, |shown| match shown {
+    let of_pools = Config::default().labels(&pods_of_pools());
+    tasks.spawn(watch.clone().run(Api::all(client.clone()), of_pools, pods, |shown| match shown {
         Shown::Applied(pod) => Change::Pod(pod),
         Shown::Deleted(pod) => Change::PodDeleted(pod),
         Shown::Listed => Change::PodsListed,
+    }));
+    let turn = label(names::APP_TURN_NODE);
+    tasks.spawn(watch.clone().run(Api::all(client.clone()), turn, services, |shown| match shown {
+        Shown::Applied(service) | Shown::Deleted(service) => Change::Service(service),
+        Shown::Listed => Change::PoolsListed,
     }));
     let own = Api::namespaced(client.clone(), namespace);
     tasks.spawn(watch.clone().run(own, label(names::APP_GATEWAY), gateways, |_| Change::Gateways));

@@ -4,9 +4,11 @@ use crate::context::Context;
 use crate::ledger::uid_of;
 use crate::planner::PodKey;
 use crate::pods;
-use k8s_openapi::api::core::v1::{Node as KubeNode, Pod};
+use crate::relays::Keeper;
+use k8s_openapi::api::core::v1::{Node as KubeNode, Pod, Service};
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
+use plenum_api::pool::{NamespacesFrom, Role};
 use plenum_api::{RelayPool, Room, names};
 use plenum_protocol::ids::RoomName;
 use std::collections::{BTreeSet, HashMap};
@@ -41,6 +43,10 @@ pub enum Change {
     PodDeleted(Arc<Pod>),
     /// All media pods were listed anew.
     PodsListed,
+    /// The Service of a TURN pool was made, changed or deleted.
+    Service(Arc<Service>),
+    /// Other pools have ready relays.
+    Relays,
     /// Gateways came or went.
     Gateways,
     /// A node changed; unset: one is gone, or all were listed anew.
@@ -83,6 +89,8 @@ pub struct Dispatcher {
     rooms: mpsc::Sender<ObjectRef<Room>>,
     pools: mpsc::Sender<ObjectRef<RelayPool>>,
     had_gateway: bool,
+    /// Digest of what rooms see of TURN pools.
+    relays: u64,
     /// Digests of what pools look at, by node.
     faces: HashMap<String, u64>,
 }
@@ -108,21 +116,64 @@ impl Dispatcher {
         pools: mpsc::Sender<ObjectRef<RelayPool>>,
     ) -> Self {
         let had_gateway = context.caches.has_gateway();
-        Self { context, rooms, pools, had_gateway, faces: HashMap::new() }
+        Self { context, rooms, pools, had_gateway, relays: 0, faces: HashMap::new() }
     }
 
-    /// Runs until the senders are gone. The caches must hold whole lists already.
-    pub async fn run(mut self, mut changes: mpsc::Receiver<Change>) {
-        self.handle(Change::PodsListed).await;
-        self.sound().await;
-        self.handle(Change::RoomsListed).await;
-        while let Some(change) = changes.recv().await {
-            self.handle(change).await;
+    /// Follows media pods and does nothing else, until this process leads. The caches must hold whole lists already.
+    pub async fn stand_by(&self, changes: &mut mpsc::Receiver<Change>) {
+        self.follow_all();
+        loop {
+            let change = tokio::select! {
+                () = self.context.leadership.taken() => return,
+                change = changes.recv() => change,
+            };
+            match change {
+                Some(Change::Pod(pod)) => crate::nodes::follow(&self.context, &pod),
+                Some(Change::PodDeleted(pod)) => self.farewell(&pod),
+                Some(Change::PodsListed) => self.follow_all(),
+                Some(_) => {}
+                None => return self.context.leadership.taken().await,
+            }
         }
     }
 
-    /// A new leader hears the pods once before it judges rooms: a pod that has not answered yet is no reason to say
-    /// that there is none.
+    fn follow_all(&self) {
+        let shown = self.context.caches.pods.state();
+        let present: BTreeSet<PodKey> = shown.iter().filter_map(|pod| pods::key_of(pod)).collect();
+        shown.iter().for_each(|pod| crate::nodes::follow(&self.context, pod));
+        let fleet = &self.context.fleet;
+        fleet.keys().iter().filter(|key| !present.contains(key)).for_each(|key| fleet.farewell(key));
+    }
+
+    fn farewell(&self, pod: &Pod) {
+        if let Some(key) = pods::key_of(pod) {
+            self.context.fleet.farewell(&key);
+        }
+    }
+
+    /// Leads until the senders are gone: looks at everything once, then at news.
+    pub async fn run(mut self, mut changes: mpsc::Receiver<Change>) {
+        self.had_gateway = self.context.caches.has_gateway();
+        let mut keeper = Keeper::new(self.context.clone());
+        keeper.begin().await;
+        self.handle(Change::PodsListed).await;
+        tokio::join!(self.sound(), keeper.look());
+        keeper.round().await;
+        self.relays = self.face_of_relays();
+        self.handle(Change::RoomsListed).await;
+        let lead = async {
+            while let Some(change) = changes.recv().await {
+                self.handle(change).await;
+            }
+        };
+        tokio::select! {
+            () = lead => {}
+            () = keeper.run() => {}
+        }
+    }
+
+    /// A new leader hears the pods once before it judges rooms: a pod that has not said yet what it holds is no reason to
+    /// say that there is none. Those that were silent before are not waited for.
     async fn sound(&self) {
         let deadline = Instant::now() + SOUNDING;
         while !self.context.fleet.is_sounded() && Instant::now() < deadline {
@@ -138,14 +189,27 @@ impl Dispatcher {
             Change::Pool(pool) => {
                 self.queue_pool(ObjectRef::from_obj(self.context.pools.seen(pool).as_ref())).await;
                 self.queue_unbound().await;
+                self.relays().await;
             }
             Change::PoolDeleted(pool) => {
                 self.context.pools.gone(&pool);
                 self.queue_unbound().await;
+                self.relays().await;
             }
-            Change::PoolsListed => self.queue_all_pools().await,
+            Change::PoolsListed => {
+                self.queue_all_pools().await;
+                self.relays().await;
+            }
+            Change::Service(service) => {
+                self.queue_pool_of(service.as_ref()).await;
+                self.context.relays.wake();
+            }
+            Change::Relays => self.relays().await,
             Change::Nodes(node) => self.nodes(node).await,
-            Change::Namespaces => self.queue_unbound().await,
+            Change::Namespaces => {
+                self.queue_unbound().await;
+                self.relays().await;
+            }
             Change::Pod(pod) => self.pod(pod).await,
             Change::PodDeleted(pod) => self.pod_deleted(&pod).await,
             Change::PodsListed => self.pods_listed().await,
@@ -202,7 +266,8 @@ impl Dispatcher {
         let pod = self.context.pods.seen(pod);
         let Some(key) = pods::key_of(&pod) else { return };
         crate::nodes::follow(&self.context, &pod);
-        self.queue_pool_of(&pod).await;
+        self.context.relays.wake();
+        self.queue_pool_of(pod.as_ref()).await;
         if pods::is_terminating(&pod) || pods::is_finished(&pod) || pods::is_draining(&pod) {
             self.queue_rooms_of(&key).await;
         }
@@ -212,6 +277,7 @@ impl Dispatcher {
         self.context.pods.gone(pod);
         let Some(key) = pods::key_of(pod) else { return };
         self.context.fleet.farewell(&key);
+        self.context.relays.wake();
         self.queue_pool_of(pod).await;
         self.queue_rooms_of(&key).await;
     }
@@ -229,14 +295,45 @@ impl Dispatcher {
         self.queue_all_pools().await;
     }
 
+    /// Rooms name the TURN pools that they may use and say whether those have relays: not which pods they are.
+    async fn relays(&mut self) {
+        self.context.relays.wake();
+        let face = self.face_of_relays();
+        if std::mem::replace(&mut self.relays, face) != face {
+            self.queue_all_rooms().await;
+        }
+    }
+
+    fn face_of_relays(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        let pools = self.context.caches.pools.state();
+        let mut relays: Vec<_> = pools.iter().filter(|pool| pool.spec.role == Role::Turn).collect();
+        relays.sort_by_key(|pool| (pool.namespace(), pool.name_any()));
+        for pool in &relays {
+            let (namespace, name) = (pool.namespace().unwrap_or_default(), pool.name_any());
+            let allowed = &pool.spec.allowed_rooms.namespaces;
+            let leaves = pool.metadata.deletion_timestamp.is_some();
+            (self.context.relays.ready(&namespace, &name) > 0, leaves, pool.labels()).hash(&mut hasher);
+            (namespace, name, &pool.spec.region, allowed.from, format!("{:?}", allowed.selector)).hash(&mut hasher);
+        }
+        if relays.iter().any(|pool| pool.spec.allowed_rooms.namespaces.from == NamespacesFrom::Selector) {
+            let mut namespaces = self.context.caches.namespaces.state();
+            namespaces.sort_by_key(|namespace| namespace.name_any());
+            namespaces.iter().for_each(|namespace| (namespace.name_any(), namespace.labels()).hash(&mut hasher));
+        }
+        hasher.finish()
+    }
+
     /// Kubelets write their nodes' status every few seconds: only what pools look at counts.
     async fn nodes(&mut self, node: Option<Arc<KubeNode>>) {
         let Some(node) = node else {
             self.faces.clear();
+            self.context.relays.wake();
             return self.queue_all_pools().await;
         };
         let face = face_of(&node);
         if self.faces.insert(node.name_any(), face) != Some(face) {
+            self.context.relays.wake();
             self.queue_all_pools().await;
         }
     }
@@ -244,16 +341,24 @@ impl Dispatcher {
     async fn gateways(&mut self) {
         let has_gateway = self.context.caches.has_gateway();
         if std::mem::replace(&mut self.had_gateway, has_gateway) != has_gateway {
-            for room in self.context.caches.rooms.state() {
-                self.queue_room(ObjectRef::from_obj(room.as_ref())).await;
-            }
+            self.queue_all_rooms().await;
+        }
+    }
+
+    async fn queue_all_rooms(&self) {
+        for room in self.context.caches.rooms.state() {
+            self.queue_room(ObjectRef::from_obj(room.as_ref())).await;
         }
     }
 
     /// A pod that serves now may take rooms that wait; one that does not may have to give up its own.
     async fn node(&self, key: &PodKey) {
+        self.context.relays.wake();
         if let Some(pod) = self.context.pod(key) {
-            self.queue_pool_of(&pod).await;
+            self.queue_pool_of(pod.as_ref()).await;
+            if pods::role_of(&pod) == Some(Role::Turn) {
+                return;
+            }
         }
         self.queue_rooms_of(key).await;
         self.queue_unbound().await;
@@ -295,8 +400,9 @@ impl Dispatcher {
         }
     }
 
-    async fn queue_pool_of(&self, pod: &Pod) {
-        if let (Some(namespace), Some(pool)) = (pod.namespace(), pods::pool_of(pod)) {
+    /// The pool of a pod or Service.
+    async fn queue_pool_of<K: ResourceExt>(&self, object: &K) {
+        if let (Some(namespace), Some(pool)) = (object.namespace(), object.labels().get(names::LABEL_POOL)) {
             self.queue_pool(ObjectRef::new(pool).within(&namespace)).await;
         }
     }

@@ -1,4 +1,5 @@
-//! What a leader works with. Made anew with each leadership, so nothing of an old one survives.
+//! What an operator works with, before and while it leads. A process leads once at most, so nothing of an old leadership
+//! survives.
 
 use crate::caches::Caches;
 use crate::changes::Changes;
@@ -9,20 +10,30 @@ use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::nodes::{Fleet, NodeView};
 use crate::overlay::Overlay;
-use crate::planner::{FleetView, PodKey, PodView, PoolView};
+use crate::planner::{FleetView, PodKey, PodView, PoolView, RelayPoolView};
 use crate::pods;
+use crate::pools::address::{self, NoAddress, Outside};
+use crate::pools::service;
+use crate::relays::config::RelayPlace;
+use crate::relays::join::Relayed;
+use crate::relays::pool::TurnPool;
+use crate::relays::surroundings::{Placed, Surroundings};
+use crate::relays::{self, Relays};
 use crate::settings::Settings;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{Node, Pod, Service};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
+use plenum_api::pool::{ExposureType, Role};
 use plenum_api::{RelayPool, Room};
 use plenum_protocol::control::NodeConfig;
+use plenum_protocol::relay::RelayConfig;
 use plenum_runtime::client::ControlClient;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// What a leader works with.
+/// What an operator works with.
 pub struct Context {
     /// Kubernetes.
     pub client: kube::Client,
@@ -38,13 +49,15 @@ pub struct Context {
     pub pools: Overlay<RelayPool>,
     /// How often statuses of pools are written.
     pub pool_pace: crate::pools::Pace,
-    /// Media pods as written here.
+    /// Pods of pools as written here.
     pub pods: Overlay<Pod>,
-    /// Media pods as they answer.
+    /// Pods of pools as they answer.
     pub fleet: Fleet,
+    /// TURN pods as a whole.
+    pub relays: Relays,
     /// The right to write.
     pub leadership: Arc<Leadership>,
-    /// Calls to media pods and gateways.
+    /// Calls to pods of pools and gateways.
     pub control: ControlClient,
     /// Where news goes.
     pub changes: Changes,
@@ -67,7 +80,7 @@ impl Context {
     /// # Errors
     /// [`NotLeader`].
     pub fn may_write(&self) -> Result<(), NotLeader> {
-        self.leadership.check(Instant::now())
+        self.leadership.check(Instant::now()).map(drop)
     }
 
     /// A pool by namespace and name.
@@ -88,29 +101,112 @@ impl Context {
         self.caches.namespaces.get(&ObjectRef::new(name))?.metadata.uid.clone()
     }
 
-    /// A media pod by key, as new as it is known.
+    /// A pod of a pool by key, as new as it is known.
     #[must_use]
     pub fn pod(&self, key: &PodKey) -> Option<Arc<Pod>> {
         let shown = self.caches.pods.get(&ObjectRef::new(&key.name).within(&key.namespace))?;
         Some(self.pods.newest(shown))
     }
 
-    /// All media pods, those included that were made a moment ago.
+    /// All pods of pools, those included that were made a moment ago.
+    #[must_use]
+    pub fn pool_pods(&self) -> Vec<Arc<Pod>> {
+        self.pods.merged(self.caches.pods.state(), Instant::now())
+    }
+
+    /// Those of them that are media pods.
     #[must_use]
     pub fn media_pods(&self) -> Vec<Arc<Pod>> {
-        self.pods.merged(self.caches.pods.state(), Instant::now())
+        let mut pods = self.pool_pods();
+        pods.retain(|pod| pods::role_of(pod) == Some(Role::Media));
+        pods
+    }
+
+    /// A Service of a TURN pool.
+    #[must_use]
+    pub fn service(&self, namespace: &str, name: &str) -> Option<Arc<Service>> {
+        self.caches.services.get(&ObjectRef::new(name).within(namespace))
+    }
+
+    /// What clients are told of a pool with exposure LoadBalancer.
+    ///
+    /// # Errors
+    /// The cluster has given its Service no address so far.
+    pub fn balancer(&self, pool: &RelayPool) -> Result<Outside, NoAddress> {
+        let name = service::name_of(&pool.name_any());
+        let service = self.service(&pool.namespace().unwrap_or_default(), &name);
+        address::of_service(&pool.spec.exposure.address, &name, service.as_deref())
+    }
+
+    /// What clients are told of a pod; `None` while it has no node.
+    #[must_use]
+    pub fn outside(&self, pod: &Pod, pool: &RelayPool) -> Option<Result<Outside, NoAddress>> {
+        if pool.spec.exposure.kind == ExposureType::LoadBalancer {
+            return Some(self.balancer(pool));
+        }
+        let node = self.node(pod.spec.as_ref()?.node_name.as_deref()?)?;
+        Some(address::of_node(&pool.spec.exposure.address, &node))
+    }
+
+    /// What pods must know of each other, as of now.
+    #[must_use]
+    pub fn surroundings_now(&self) -> Surroundings {
+        let placed: Vec<Placed> = self.pool_pods().into_iter().filter_map(|pod| self.placed(pod)).collect();
+        let nodes = self.caches.nodes.state();
+        let balancers = self.caches.services.state();
+        let told = balancers.iter().flat_map(|service| address::of_balancer(service));
+        let others: Vec<IpAddr> = told.chain(self.settings.api_server.parse().ok()).collect();
+        Surroundings::of(&placed, &nodes, &others)
+    }
+
+    fn surroundings(&self) -> Arc<Surroundings> {
+        self.relays.surroundings(|| self.surroundings_now())
+    }
+
+    fn placed(&self, pod: Arc<Pod>) -> Option<Placed> {
+        let key = pods::key_of(&pod)?;
+        let pool = self.pool(&key.namespace, pods::pool_of(&pod)?)?;
+        let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).and_then(|name| self.node(name));
+        let outside = self.outside(&pod, &pool).and_then(Result::ok);
+        Some(Placed { key, pod, pool, node, outside })
+    }
+
+    /// How a room's relayed participants reach their relays.
+    #[must_use]
+    pub fn relayed(&self, from: &[SocketAddr]) -> Relayed {
+        if from.is_empty() {
+            return Relayed::default();
+        }
+        Relayed::join(from, &self.surroundings().sources, |key, port| self.fleet.transport(key, port))
+    }
+
+    /// What a TURN pod is to be configured with; `None` while its address for clients or its secret is not known.
+    #[must_use]
+    pub fn relay_config(&self, pod: &Pod) -> Option<RelayConfig> {
+        let key = pods::key_of(pod)?;
+        let pool = self.pool(&key.namespace, pods::pool_of(pod)?)?;
+        let turn = TurnPool::of(&pool.spec).ok()?;
+        let outside = self.outside(pod, &pool)?.ok()?;
+        let secrets = self.relays.auth.known(&key.namespace, &turn.auth_secret)?.secrets;
+        let place = RelayPlace {
+            key: &key,
+            inside: *pods::addresses(pod).first()?,
+            outside: &outside,
+            accepting: !pods::is_draining(pod) && !pods::is_terminating(pod),
+        };
+        relays::config::config(&place, &turn, &secrets, &self.surroundings())
     }
 
     /// What a media pod is to be configured with; `None` while its address for clients is not known.
     #[must_use]
     pub fn node_config(&self, pod: &Pod) -> Option<NodeConfig> {
         let pool = self.pool(&pod.namespace()?, pods::pool_of(pod)?)?;
-        let node = self.node(pod.spec.as_ref()?.node_name.as_deref()?)?;
-        let outside = crate::pools::address::outside(&pool.spec.exposure.address, &node).ok()?;
+        let outside = self.outside(pod, &pool)?.ok()?;
         Some(NodeConfig {
             outside_addresses: outside.addresses,
-            max_participants: u32::try_from(pool.spec.capacity.per_pod.participants).unwrap_or(0),
+            max_participants: u32::try_from(pool.spec.capacity.per_pod.participants()).unwrap_or(0),
             accepting: !pods::is_draining(pod) && !pods::is_terminating(pod),
+            relays: self.surroundings().sources.clone(),
         })
     }
 
@@ -120,7 +216,17 @@ impl Context {
         let pools: Vec<Arc<RelayPool>> =
             self.caches.pools.state().into_iter().filter(|pool| pool.metadata.deletion_timestamp.is_none()).collect();
         let pods = self.media_pods().iter().filter_map(|pod| self.pod_view(pod, ledger, now)).collect();
-        FleetView { pools: pools.iter().map(|pool| pool_view(pool)).collect(), pods }.sorted()
+        let (media, relays): (Vec<_>, Vec<_>) = pools.iter().partition(|pool| pool.spec.role == Role::Media);
+        let relay = |pool: &Arc<RelayPool>| RelayPoolView {
+            ready: self.relays.ready(&pool.namespace().unwrap_or_default(), &pool.name_any()),
+            pool: pool_view(pool),
+        };
+        FleetView {
+            pools: media.into_iter().map(|pool| pool_view(pool)).collect(),
+            pods,
+            relay_pools: relays.into_iter().map(relay).collect(),
+        }
+        .sorted()
     }
 
     fn pod_view(&self, pod: &Pod, ledger: &Ledger, now: Timestamp) -> Option<PodView> {
@@ -149,6 +255,6 @@ fn pool_view(pool: &RelayPool) -> PoolView {
         region: pool.spec.region.clone(),
         labels: pool.labels().clone(),
         allowed: pool.spec.allowed_rooms.namespaces.clone(),
-        per_pod: i64::from(pool.spec.capacity.per_pod.participants),
+        per_pod: i64::from(pool.spec.capacity.per_pod.participants()),
     }
 }

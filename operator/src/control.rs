@@ -1,11 +1,12 @@
-//! The leader's own control endpoint: gateways ask here for a room that waits for its first participant.
+//! The leader's own control endpoint: gateways ask here for a room that waits for its first participant, and operators
+//! that wait whether it is alive.
 
 use crate::changes::Change;
 use crate::context::Context;
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::post;
+use axum::routing::{get, post};
 use plenum_protocol::problem::Code;
 use plenum_protocol::reach::BindRequest;
 use plenum_runtime::http::{JsonBody, ProblemResponse, require_role};
@@ -18,7 +19,11 @@ const MAX_REGION: usize = 63;
 
 /// The routes.
 pub fn router(context: Arc<Context>) -> Router {
-    Router::new().route("/v1/bind", post(bind)).with_state(context)
+    Router::new().route("/v1/bind", post(bind)).route("/v1/ping", get(ping)).with_state(context)
+}
+
+async fn ping() -> StatusCode {
+    StatusCode::NO_CONTENT
 }
 
 async fn bind(
@@ -28,10 +33,7 @@ async fn bind(
 ) -> Result<StatusCode, ProblemResponse> {
     require_role(&role, &[RoleKind::Gateway])?;
     if context.may_write().is_err() {
-        return Err(ProblemResponse::new(
-            Code::Unavailable,
-            "this operator is not the leader any more: ask the new one",
-        ));
+        return Err(ProblemResponse::new(Code::Unavailable, "this operator is not sure to be the leader: ask again"));
     }
     let BindRequest { room, uid, region } = request;
     let region = region.filter(|region| !region.is_empty() && region.len() <= MAX_REGION);

@@ -62,13 +62,14 @@ impl EventQueue {
     /// Writes events until `shutdown`.
     pub async fn run(mut self, client: kube::Client, pod: String, shutdown: Shutdown) {
         let reporter = Reporter { controller: "plenum-operator".to_owned(), instance: Some(pod) };
-        let recorder = Recorder::new(client, reporter);
         loop {
             let next = tokio::select! {
                 next = self.0.recv() => next,
                 () = shutdown.requested() => return,
             };
             let Some((event, object)) = next else { return };
+            // A recorder takes two events of one reason for the same, and keeps the words of the first: each has its own.
+            let recorder = Recorder::new(client.clone(), reporter.clone());
             if let Err(error) = recorder.publish(&event, &object).await {
                 tracing::debug!(error = %crate::errors::chain(&error), reason = event.reason, "an event was not written");
             }

@@ -1,6 +1,7 @@
 //! Certificates: the CA in a Secret of the own namespace, the operator's own, the gateways' and the media pods'.
 //!
-//! Only the leader makes or renews them. Keys never appear in logs.
+//! Only the leader makes them and writes Secrets; those who wait read the CA, so that they can speak with pods. Keys never
+//! appear in logs.
 
 use crate::context::Context;
 use crate::lease::{Leadership, NotLeader};
@@ -24,7 +25,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(900);
 /// Why a certificate is not there.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
-    /// This process does not lead any more.
+    /// This process is not sure to lead.
     #[error(transparent)]
     NotLeader(#[from] NotLeader),
     /// The API server refused.
@@ -42,6 +43,9 @@ pub enum IdentityError {
     /// Certificates could not be made or read.
     #[error("making a certificate")]
     Authority(#[from] CaError),
+    /// Another CA is in use by now: the process must start again.
+    #[error("Secret {0} holds another CA than it did")]
+    Replaced(&'static str),
     /// The own certificate does not work.
     #[error("the operator's own certificate")]
     Own(#[from] mtls::IdentityError),
@@ -57,18 +61,29 @@ pub struct Identities {
 }
 
 impl Identities {
-    /// Reads the CA, or makes it; issues the operator's own certificate; puts the gateways' into its Secret.
+    /// Reads the CA, which a leader makes if there is none; issues the operator's own certificate.
     ///
     /// # Errors
-    /// See [`IdentityError`].
+    /// See [`IdentityError`]; [`IdentityError::NotLeader`]: there is no CA yet.
     pub async fn load(client: &kube::Client, namespace: &str, leadership: &Leadership) -> Result<Self, IdentityError> {
         let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
         let authority = load_authority(&api, leadership).await?;
         let own_pem = authority.issue(OPERATOR_SAN, SystemTime::now())?;
         let own = Arc::new(mtls::Identity::from_issued(&own_pem)?);
-        let identities = Self { authority, own, own_pem: Mutex::new(own_pem), good: Mutex::default() };
-        identities.ensure(&api, names::SECRET_GATEWAY_CONTROL, GATEWAY_SAN, leadership).await?;
-        Ok(identities)
+        Ok(Self { authority, own, own_pem: Mutex::new(own_pem), good: Mutex::default() })
+    }
+
+    /// What a new leader does first: the CA must still be the one that was read, and gateways need their certificate.
+    ///
+    /// # Errors
+    /// See [`IdentityError`].
+    pub async fn begin(&self, context: &Context) -> Result<(), IdentityError> {
+        let api: Api<Secret> = Api::namespaced(context.client.clone(), &context.settings.namespace);
+        let authority = load_authority(&api, &context.leadership).await?;
+        if authority.cert_pem().trim() != self.authority.cert_pem().trim() {
+            return Err(IdentityError::Replaced(names::SECRET_CA));
+        }
+        self.ensure(&api, names::SECRET_GATEWAY_CONTROL, GATEWAY_SAN, &context.leadership).await
     }
 
     /// The operator's own identity; renewed in place.
@@ -100,7 +115,7 @@ impl Identities {
         good.contains_key(uid)
     }
 
-    /// Renews the own certificate and the gateways' until `shutdown`.
+    /// Renews the own certificate and, while this process leads, the gateways' until `shutdown`.
     pub async fn renew(context: Arc<Context>, shutdown: Shutdown) {
         loop {
             tokio::select! {
@@ -120,6 +135,9 @@ impl Identities {
             let fresh = self.authority.issue(OPERATOR_SAN, now)?;
             self.own.replace(&fresh)?;
             *self.own_pem.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
+        }
+        if context.may_write().is_err() {
+            return Ok(());
         }
         let api: Api<Secret> = Api::namespaced(context.client.clone(), &context.settings.namespace);
         self.ensure(&api, names::SECRET_GATEWAY_CONTROL, GATEWAY_SAN, &context.leadership).await

@@ -1,4 +1,4 @@
-//! All that runs while this process leads: watches, reconcilers, polls, the control endpoint, renewals.
+//! All that runs in an operator: watches and polls from its start; reconcilers and the control endpoint once it leads.
 
 use crate::caches::{self, Caches};
 use crate::changes::{Changes, Dispatcher};
@@ -11,9 +11,13 @@ use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::nodes::Fleet;
 use crate::overlay::Overlay;
+use crate::relays::Relays;
 use crate::settings::Settings;
 use crate::{pools, rooms};
 use futures_util::{FutureExt, Stream, StreamExt};
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt as _;
+use kube::api::{Api, ListParams};
 use kube::runtime::controller::{Config, applier};
 use kube::runtime::reflector::ObjectRef;
 use plenum_api::{RelayPool, Room};
@@ -21,7 +25,8 @@ use plenum_runtime::client::ControlClient;
 use plenum_runtime::mtls;
 use plenum_runtime::shutdown::Shutdown;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -30,8 +35,10 @@ use tokio::task::JoinSet;
 const QUEUE: usize = 1_024;
 /// How many pools are reconciled at once.
 const POOL_WORKERS: u16 = 4;
+/// Between looks for a CA.
+const CA_EVERY: Duration = Duration::from_millis(500);
 
-/// Why leading could not begin.
+/// Why an operator cannot do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum LeadError {
     /// Certificates.
@@ -46,26 +53,29 @@ pub enum LeadError {
         #[source]
         source: std::io::Error,
     },
+    /// Pods of pools could not be read.
+    #[error("reading the pods of pools")]
+    Pods(#[source] kube::Error),
     /// The watches ended before they had anything.
     #[error("the watches ended")]
     Watches,
 }
 
-/// Leads until `stop`.
+/// Watches and polls from the start, so that a takeover needs nothing that is not there; leads once `leadership` is
+/// taken, until `stop`. `control` is filled when this process could take over at once.
 ///
 /// # Errors
 /// See [`LeadError`].
-pub async fn lead(
+pub async fn run(
     settings: Settings,
     client: kube::Client,
     leadership: Arc<Leadership>,
     metrics: Arc<Metrics>,
+    control: Arc<OnceLock<ControlClient>>,
     stop: Shutdown,
 ) -> Result<(), LeadError> {
-    let identities = Identities::load(&client, &settings.namespace, &leadership).await?;
-    let address = settings.control_address();
-    let listener = TcpListener::bind(address).await.map_err(|source| LeadError::Listen { address, source })?;
-    let (changes, news) = Changes::new();
+    let Some(identities) = identities(&client, &settings.namespace, &leadership, &stop).await? else { return Ok(()) };
+    let (changes, mut news) = Changes::new();
     let (caches, writers) = Caches::new();
     let mut tasks = caches::watch(&client, &settings.namespace, writers, &changes, &metrics, &stop);
     if !caches.ready().await {
@@ -74,7 +84,7 @@ pub async fn lead(
     let (events, event_queue) = Events::new(metrics.clone());
     tasks.spawn(event_queue.run(client.clone(), settings.pod_name.clone(), stop.clone()));
     let context = Arc::new(Context {
-        control: ControlClient::new(identities.own()),
+        control: control.get_or_init(|| ControlClient::new(identities.own())).clone(),
         client,
         settings,
         caches,
@@ -84,32 +94,77 @@ pub async fn lead(
         pool_pace: pools::Pace::default(),
         pods: Overlay::default(),
         fleet: Fleet::new(stop.clone()),
+        relays: Relays::default(),
         leadership,
         changes,
         events,
         metrics,
         identities,
     });
-    start(&mut tasks, &context, listener, news, &stop);
+    tasks.spawn(Identities::renew(context.clone(), stop.clone()));
+    let dispatcher = dispatcher(&mut tasks, &context);
+    tokio::select! {
+        () = dispatcher.stand_by(&mut news) => {}
+        () = stop.requested() => return Ok(()),
+    }
+    context.identities.begin(&context).await?;
+    catch_up(&context).await?;
+    listen(&mut tasks, &context, &stop).await?;
+    tasks.spawn(dispatcher.run(news));
     stop.requested().await;
     tasks.shutdown().await;
     Ok(())
 }
 
-fn start(
-    tasks: &mut JoinSet<()>,
-    context: &Arc<Context>,
-    listener: TcpListener,
-    news: mpsc::Receiver<crate::changes::Change>,
+/// Those who wait need the CA that a leader made, and wait for that too. `None`: `stop` came first.
+async fn identities(
+    client: &kube::Client,
+    namespace: &str,
+    leadership: &Leadership,
     stop: &Shutdown,
-) {
+) -> Result<Option<Identities>, LeadError> {
+    loop {
+        match Identities::load(client, namespace, leadership).await {
+            Ok(identities) => return Ok(Some(identities)),
+            Err(IdentityError::NotLeader(_)) => tracing::debug!("no leader has made a CA so far"),
+            Err(error) if leadership.check(Instant::now()).is_ok() => return Err(error.into()),
+            Err(error) => tracing::warn!(error = %crate::errors::chain(&error), "preparing certificates failed"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(CA_EVERY) => {}
+            () = stop.requested() => return Ok(None),
+        }
+    }
+}
+
+/// Starts the reconcilers; they have nothing to do before the dispatcher runs.
+fn dispatcher(tasks: &mut JoinSet<()>, context: &Arc<Context>) -> Dispatcher {
     let (room_sender, room_queue) = mpsc::channel(QUEUE);
     let (pool_sender, pool_queue) = mpsc::channel(QUEUE);
-    tasks.spawn(Dispatcher::new(context.clone(), room_sender, pool_sender).run(news));
     tasks.spawn(reconcile_rooms(context.clone(), room_queue));
     tasks.spawn(reconcile_pools(context.clone(), pool_queue));
+    Dispatcher::new(context.clone(), room_sender, pool_sender)
+}
+
+/// A pod that the former leader made a moment ago may not have come by the watch yet: it would be made twice.
+async fn catch_up(context: &Context) -> Result<(), LeadError> {
+    let api: Api<Pod> = Api::all(context.client.clone());
+    let of_pools = ListParams::default().labels(&caches::pods_of_pools());
+    let now = Instant::now();
+    for pod in api.list(&of_pools).await.map_err(LeadError::Pods)? {
+        let shown = context.caches.pods.get(&ObjectRef::from_obj(&pod));
+        if shown.is_none_or(|shown| shown.resource_version() != pod.resource_version()) {
+            context.pods.wrote(Arc::new(pod), now);
+        }
+    }
+    Ok(())
+}
+
+async fn listen(tasks: &mut JoinSet<()>, context: &Arc<Context>, stop: &Shutdown) -> Result<(), LeadError> {
+    let address = context.settings.control_address();
+    let listener = TcpListener::bind(address).await.map_err(|source| LeadError::Listen { address, source })?;
     tasks.spawn(mtls::serve(listener, context.identities.own(), control::router(context.clone()), stop.clone()));
-    tasks.spawn(Identities::renew(context.clone(), stop.clone()));
+    Ok(())
 }
 
 async fn reconcile_rooms(context: Arc<Context>, queue: mpsc::Receiver<ObjectRef<Room>>) {

@@ -1,10 +1,12 @@
-//! Leader election by a Lease, written with resourceVersion.
+//! Leader election by a Lease, written with resourceVersion. `leaseTransitions` is the term of the leader.
 //!
-//! The holder renews every two seconds; another one takes over when it has not seen a renewal for ten seconds by its own
-//! clock. A leader trusts its own lease for eight seconds since it *began* its last successful renewal, by the monotonic
-//! clock: frozen and thawed, it notices before its next write. `leaseTransitions` is the term of the leader.
+//! The holder renews every second, and writes only within [`TRUST`] of the *beginning* of its last successful renewal, by
+//! the monotonic clock. Another one takes over when it has seen no renewal for [`DURATION`] by its own clock; or for
+//! [`DESERTED_AFTER`], when the holder misses its probes too. [`TRUST`] is shorter than both: terms do not overlap.
 
 mod decide;
+mod leadership;
+mod probe;
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -12,26 +14,29 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, ObjectMeta, PostParams};
 use plenum_api::names;
 use plenum_protocol::ids::Term;
+use plenum_runtime::client::ControlClient;
 use plenum_runtime::shutdown::Shutdown;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
+use tokio::time::MissedTickBehavior;
 
 pub use decide::{Claim, LeaseSeen, claim};
+pub use leadership::{Leadership, NotLeader};
 
 /// A lease that nobody renewed for this long is free.
 pub const DURATION: Duration = Duration::from_secs(10);
-/// How long a leader trusts its own lease: less than [`DURATION`], so that it stops before another one starts.
-pub const TRUST: Duration = Duration::from_secs(8);
-/// Pause between renewals, and between looks of those who wait.
-pub const RENEW_EVERY: Duration = Duration::from_secs(2);
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-const CALL_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// This process does not lead (any more).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("this process is not the leader any more")]
-pub struct NotLeader;
+/// A lease that nobody renewed for this long is free when its holder misses its probes too.
+pub const DESERTED_AFTER: Duration = Duration::from_secs(2);
+/// How long a leader may write after its last renewal: less than [`DESERTED_AFTER`], so that it stops before another
+/// one starts, with time for what is on its way.
+pub const TRUST: Duration = Duration::from_millis(1_700);
+/// A leader that could not renew for this long gives up.
+pub const GIVE_UP: Duration = Duration::from_secs(8);
+/// Between renewals.
+pub const RENEW_EVERY: Duration = Duration::from_secs(1);
+/// Between looks, and probes of the leader, of those who wait.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why an election step failed.
 #[derive(Debug, thiserror::Error)]
@@ -46,48 +51,8 @@ pub enum LeaseError {
     #[error("the lease is held by {0:?}")]
     Taken(String),
     /// It ran out, or a media pod knows a newer leader.
-    #[error("leading")]
-    Lost(#[from] NotLeader),
-}
-
-/// The right to write, checked before every write.
-#[derive(Debug)]
-pub struct Leadership {
-    term: Term,
-    valid_until: Mutex<Instant>,
-    revoked: AtomicBool,
-}
-
-impl Leadership {
-    /// Leadership of `term`, trusted until `valid_until`.
-    #[must_use]
-    pub fn new(term: Term, valid_until: Instant) -> Self {
-        Self { term, valid_until: Mutex::new(valid_until), revoked: AtomicBool::new(false) }
-    }
-
-    /// `leaseTransitions` of this leadership.
-    #[must_use]
-    pub fn term(&self) -> Term {
-        self.term
-    }
-
-    /// Whether it still holds at `now`.
-    ///
-    /// # Errors
-    /// [`NotLeader`].
-    pub fn check(&self, now: Instant) -> Result<(), NotLeader> {
-        let until = *self.valid_until.lock().unwrap_or_else(PoisonError::into_inner);
-        if now < until && !self.revoked.load(Ordering::Acquire) { Ok(()) } else { Err(NotLeader) }
-    }
-
-    /// Somebody has a newer term: never lead again.
-    pub fn revoke(&self) {
-        self.revoked.store(true, Ordering::Release);
-    }
-
-    fn extend(&self, until: Instant) {
-        *self.valid_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
-    }
+    #[error("the lease was not renewed for {GIVE_UP:?}, or there is a newer leader")]
+    Lost,
 }
 
 /// Takes part in the election.
@@ -95,20 +60,36 @@ pub struct Elector {
     api: Api<Lease>,
     identity: String,
     address: String,
+    leadership: Arc<Leadership>,
+    /// With what the leader is probed, once there is a certificate and this process could take over at once.
+    control: Arc<OnceLock<ControlClient>>,
 }
 
 impl Elector {
-    /// `address` is what the Lease says of the leader's control endpoint.
+    /// `address` is what the Lease says of the leader's control endpoint; `leadership` is taken when the Lease is.
     #[must_use]
-    pub fn new(client: kube::Client, namespace: &str, identity: String, address: String) -> Self {
-        Self { api: Api::namespaced(client, namespace), identity, address }
+    pub fn new(
+        client: kube::Client,
+        namespace: &str,
+        identity: String,
+        address: String,
+        leadership: Arc<Leadership>,
+        control: Arc<OnceLock<ControlClient>>,
+    ) -> Self {
+        Self { api: Api::namespaced(client, namespace), identity, address, leadership, control }
     }
 
     /// Waits until this process leads. `looked` is told after each look whether the API server answered.
     /// `None`: shutdown came first.
-    pub async fn acquire(&self, shutdown: &Shutdown, looked: impl Fn(bool)) -> Option<(Leadership, Lease)> {
+    pub async fn acquire(&self, shutdown: &Shutdown, looked: impl Fn(bool)) -> Option<Lease> {
         let mut seen: Option<LeaseSeen> = None;
+        let mut ticks = tokio::time::interval(LOOK_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = shutdown.requested() => return None,
+            }
             match self.try_acquire(&mut seen).await {
                 Ok(Some(won)) => {
                     looked(true);
@@ -120,14 +101,18 @@ impl Elector {
                     tracing::warn!(error = %crate::errors::chain(&error), "looking at the lease failed");
                 }
             }
-            tokio::select! {
-                () = tokio::time::sleep(LOOK_EVERY) => {}
-                () = shutdown.requested() => return None,
-            }
+            self.probe(seen.as_mut()).await;
         }
     }
 
-    async fn try_acquire(&self, seen: &mut Option<LeaseSeen>) -> Result<Option<(Leadership, Lease)>, LeaseError> {
+    async fn probe(&self, seen: Option<&mut LeaseSeen>) {
+        let (Some(seen), Some(control)) = (seen, self.control.get()) else { return };
+        if let Some(leader) = seen.leader.clone() {
+            seen.probed(probe::answers(control, &leader).await);
+        }
+    }
+
+    async fn try_acquire(&self, seen: &mut Option<LeaseSeen>) -> Result<Option<Lease>, LeaseError> {
         let current = timed(self.api.get_opt(names::LEASE)).await?;
         let now = Instant::now();
         *seen = current.as_ref().map(|lease| LeaseSeen::of(lease, seen.take(), now));
@@ -135,6 +120,7 @@ impl Elector {
             Claim::Wait => return Ok(None),
             Claim::Take { transitions } => transitions,
         };
+        tracing::info!(former = seen.as_ref().map(|seen| seen.holder.as_str()), transitions, "taking the lease");
         let began = Instant::now();
         let written = match current {
             None => {
@@ -147,7 +133,10 @@ impl Elector {
             }
         };
         match written {
-            Ok(lease) => Ok(Some((Leadership::new(Term(transitions.into()), began + TRUST), lease))),
+            Ok(lease) => {
+                self.leadership.take(Term(transitions.into()), began);
+                Ok(Some(lease))
+            }
             Err(error) if is_conflict(&error) => Ok(None),
             Err(error) => Err(error),
         }
@@ -157,31 +146,29 @@ impl Elector {
     ///
     /// # Errors
     /// Why it was lost.
-    pub async fn hold(
-        &self,
-        leadership: &Leadership,
-        mut lease: Lease,
-        shutdown: &Shutdown,
-    ) -> Result<Lease, LeaseError> {
+    pub async fn hold(&self, mut lease: Lease, shutdown: &Shutdown) -> Result<Lease, LeaseError> {
+        let mut ticks = tokio::time::interval(RENEW_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                () = tokio::time::sleep(RENEW_EVERY) => {}
+                _ = ticks.tick() => {}
                 () = shutdown.requested() => return Ok(lease),
             }
-            leadership.check(Instant::now())?;
             let began = Instant::now();
+            if self.leadership.is_lost(began) {
+                return Err(LeaseError::Lost);
+            }
             match self.renew(&lease).await {
                 Ok(renewed) => {
-                    leadership.extend(began + TRUST);
+                    self.leadership.extend(began);
                     lease = renewed;
                 }
                 Err(error @ LeaseError::Taken(_)) => {
-                    leadership.revoke();
+                    self.leadership.revoke();
                     return Err(error);
                 }
                 Err(error) => {
                     tracing::warn!(error = %crate::errors::chain(&error), "renewing the lease failed");
-                    leadership.check(Instant::now()).map_err(|NotLeader| error)?;
                 }
             }
         }

@@ -14,6 +14,7 @@ use plenum_api::room::DesiredState;
 use plenum_protocol::control::{Grant, RevokeReason, RoomState};
 use plenum_protocol::ids::{BootId, Epoch, RoomName, RoomUid};
 use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 pub use entry::{RoomLoad, bound_of, reserve_of, uid_of};
@@ -23,6 +24,9 @@ pub use on_pod::PodLoad;
 const REMEMBER_DELETED: Duration = Duration::from_secs(600);
 /// How long somebody's wish to join is good for.
 const WISH_TTL: Duration = Duration::from_secs(30);
+
+/// How long a room's status waits for relays to say how clients reach them.
+const SETTLE: Duration = Duration::from_secs(3);
 
 /// How often a pod may decline a grant before the room is bound anew.
 const PATIENCE: u32 = 3;
@@ -132,12 +136,16 @@ impl Ledger {
         entry.load.participants = state.participants;
         entry.load.peak = entry.load.peak.max(state.participants);
         entry.load.legs = state.legs;
+        let moved = entry.relayed != state.relayed;
+        if moved {
+            entry.relayed.clone_from(&state.relayed);
+        }
         let first = !std::mem::replace(&mut entry.reported, true);
         if let Some(on_pod) = self.by_pod.get_mut(pod) {
             on_pod.load.used += entry.weight() - before.0;
             on_pod.load.participants += i64::from(entry.load.participants) - i64::from(before.1.participants);
         }
-        (first || before.1 != entry.load).then(|| entry.name.clone())
+        (first || moved || before.1 != entry.load).then(|| entry.name.clone())
     }
 
     /// A pod has lost the grant of a room. Returns the room's name when it should have it.
@@ -204,6 +212,19 @@ impl Ledger {
     #[must_use]
     pub fn room_load(&self, uid: &RoomUid) -> Option<RoomLoad> {
         self.rooms.get(uid).filter(|entry| entry.reported).map(|entry| entry.load)
+    }
+
+    /// Where the packets of a room's relayed participants come from.
+    #[must_use]
+    pub fn relayed(&self, uid: &RoomUid) -> Vec<SocketAddr> {
+        self.rooms.get(uid).map(|entry| entry.relayed.clone()).unwrap_or_default()
+    }
+
+    /// Whether it is worth waiting for relays to say how the room's clients reach them. Not for ever.
+    pub fn unsettled(&mut self, uid: &RoomUid, unknown: bool, now: Instant) -> bool {
+        let Some(entry) = self.rooms.get_mut(uid) else { return false };
+        entry.unsettled = unknown.then(|| entry.unsettled.unwrap_or(now));
+        entry.unsettled.is_some_and(|since| now.saturating_duration_since(since) < SETTLE)
     }
 
     /// When the room was first seen without a binding that serves, for the latency of binds. Taken once.

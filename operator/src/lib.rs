@@ -19,5 +19,6 @@ pub mod overlay;
 pub mod planner;
 pub mod pods;
 pub mod pools;
+pub mod relays;
 pub mod rooms;
 pub mod settings;

@@ -1,17 +1,17 @@
-//! plenum-operator: waits for the Lease, leads until it is lost or the process is to end.
+//! plenum-operator: waits for the Lease with everything ready, leads until it is lost or the process is to end.
 
 use anyhow::{Context as _, anyhow};
 use clap::Parser as _;
 use plenum_operator::leader;
-use plenum_operator::lease::Elector;
+use plenum_operator::lease::{Elector, Leadership};
 use plenum_operator::metrics::Metrics;
 use plenum_operator::settings::Settings;
 use plenum_runtime::shutdown::Shutdown;
 use plenum_runtime::{crypto, probes, telemetry};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-/// How long the tasks of a leader may take to end before the Lease is given away.
+/// How long the tasks of an operator may take to end before the Lease is given away.
 const WIND_DOWN: Duration = Duration::from_secs(3);
 
 #[tokio::main]
@@ -30,30 +30,36 @@ async fn main() -> anyhow::Result<()> {
 
     let client = kube::Client::try_default().await.context("finding the API server")?;
     let address = format!("https://{}", settings.control_address());
-    let elector = Elector::new(client.clone(), &settings.namespace, settings.pod_name.clone(), address);
-    let ready = |answered| readiness.set(answered);
-    let Some((leadership, lease)) = elector.acquire(&shutdown, ready).await else { return Ok(()) };
-    let leadership = Arc::new(leadership);
-    metrics.leader.set(1);
-    tracing::info!(term = leadership.term().0, "leading");
+    let leadership = Arc::new(Leadership::default());
+    let control = Arc::new(OnceLock::new());
+    let (name, namespace) = (settings.pod_name.clone(), settings.namespace.clone());
+    let elector = Elector::new(client.clone(), &namespace, name, address, leadership.clone(), control.clone());
 
     let stop = Shutdown::new();
-    let mut leading = tokio::spawn(leader::lead(settings, client, leadership.clone(), metrics.clone(), stop.clone()));
+    let work = leader::run(settings, client, leadership, metrics.clone(), control, stop.clone());
+    let mut work = tokio::spawn(work);
+    let campaign = async {
+        let Some(lease) = elector.acquire(&shutdown, |answered| readiness.set(answered)).await else { return Ok(None) };
+        metrics.leader.set(1);
+        elector.hold(lease, &shutdown).await.map(Some)
+    };
     let held = tokio::select! {
-        held = elector.hold(&leadership, lease, &shutdown) => held.map_err(anyhow::Error::from),
-        ended = &mut leading => match ended.context("the leader's task")? {
-            Ok(()) => Err(anyhow!("the leader's tasks ended by themselves")),
+        held = campaign => held.map_err(anyhow::Error::from),
+        ended = &mut work => match ended.context("the operator's task")? {
+            Ok(()) => Err(anyhow!("the operator's tasks ended by themselves")),
             Err(error) => Err(anyhow::Error::from(error)),
         },
     };
     metrics.leader.set(0);
     stop.trigger();
-    let lease = held.context("leading ended; another operator takes over, and this one starts again")?;
-    if !leading.is_finished() && tokio::time::timeout(WIND_DOWN, leading).await.is_err() {
-        tracing::warn!("the leader's tasks did not end in time");
+    let lease = held.context("this operator cannot go on; another one leads, and this one starts again")?;
+    if tokio::time::timeout(WIND_DOWN, work).await.is_err() {
+        tracing::warn!("the operator's tasks did not end in time");
     }
-    elector.release(lease).await.context("releasing the lease")?;
-    tracing::info!("released the lease");
+    if let Some(lease) = lease {
+        elector.release(lease).await.context("releasing the lease")?;
+        tracing::info!("released the lease");
+    }
     probes.abort();
     Ok(())
 }

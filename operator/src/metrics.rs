@@ -16,7 +16,7 @@ pub enum KindLabel {
     RelayPool,
 }
 
-/// How a poll of a media pod ended.
+/// How a poll of a pod ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
 pub enum PollLabel {
     /// Answered.
@@ -55,10 +55,12 @@ pub struct Metrics {
     pub bind_seconds: Histogram,
     /// Bindings written.
     pub binds: Counter,
-    /// Polls of media pods.
+    /// Polls of media and TURN pods.
     pub polls: Family<PollLabels, Counter>,
-    /// Media pods called dead.
+    /// Media and TURN pods called dead.
     pub deaths: Counter,
+    /// Writes of the directory of relays.
+    pub directory_writes: Counter,
     /// 1 while this process leads.
     pub leader: Gauge,
     /// Failed watches, each tried again.
@@ -83,6 +85,7 @@ impl Metrics {
             binds: Counter::default(),
             polls: Family::default(),
             deaths: Counter::default(),
+            directory_writes: Counter::default(),
             leader: Gauge::default(),
             watch_errors: Counter::default(),
             unreadable_objects: Counter::default(),
@@ -103,8 +106,9 @@ impl Metrics {
             self.bind_seconds.clone(),
         );
         to.register("binds", "Bindings written", self.binds.clone());
-        to.register("polls", "Polls of media pods", self.polls.clone());
-        to.register("deaths", "Media pods called dead", self.deaths.clone());
+        to.register("polls", "Polls of media and TURN pods", self.polls.clone());
+        to.register("deaths", "Media and TURN pods called dead", self.deaths.clone());
+        to.register("directory_writes", "Writes of the directory of relays", self.directory_writes.clone());
         to.register("leader", "1 while this process leads", self.leader.clone());
         to.register("watch_errors", "Failed watches", self.watch_errors.clone());
         to.register("unreadable_objects", "Objects that could not be read", self.unreadable_objects.clone());

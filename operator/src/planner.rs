@@ -4,10 +4,12 @@
 
 pub mod place;
 pub mod pool;
+pub mod relay;
 pub mod room;
 pub mod views;
 
 pub use place::{Choice, Unplaced, UnplacedReason, place};
 pub use pool::{PoolAction, PoolPod, PoolWish, plan_pool};
+pub use relay::{RelayPlan, plan_relays};
 pub use room::{Bound, Cause, RoomPlan, RoomSeen, plan_room};
-pub use views::{FleetView, PodKey, PodState, PodView, PoolView, ValidRoom};
+pub use views::{FleetView, PodKey, PodState, PodView, PoolView, RelayPoolView, ValidRoom};

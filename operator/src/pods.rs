@@ -1,4 +1,4 @@
-//! Reading media pods: labels, ports, conditions. Pure.
+//! Reading the pods of pools: labels, ports, conditions. Pure.
 
 use crate::nodes::NodeView;
 use crate::planner::{PodKey, PodState};
@@ -6,6 +6,8 @@ use k8s_openapi::api::core::v1::{ContainerPort, Pod};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use plenum_api::names;
+use plenum_api::pool::Role;
+use plenum_protocol::ports::PortRange;
 use std::net::{IpAddr, SocketAddr};
 
 /// How long a new pod may take to serve before rooms stop waiting for it.
@@ -63,6 +65,17 @@ pub fn has_condition(pod: &Pod, kind: &str) -> bool {
     conditions.into_iter().flatten().any(|condition| condition.type_ == kind && condition.status == "True")
 }
 
+/// Whether the scheduler finds no node for it.
+#[must_use]
+pub fn is_unschedulable(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions.into_iter().flatten().any(|condition| {
+        condition.type_ == "PodScheduled"
+            && condition.status == "False"
+            && condition.reason.as_deref() == Some("Unschedulable")
+    })
+}
+
 /// Whether Kubernetes calls it ready.
 #[must_use]
 pub fn is_ready(pod: &Pod) -> bool {
@@ -83,6 +96,42 @@ pub fn media_ports(pod: &Pod) -> Option<(i32, i32)> {
     let media = |port: &&ContainerPort| port.name.as_deref().is_some_and(|name| name.starts_with("media-"));
     let numbers = || ports(pod).filter(media).filter_map(|port| port.host_port);
     Some((numbers().min()?, numbers().max()?))
+}
+
+/// Relay ports of a TURN pod.
+#[must_use]
+pub fn relay_ports(pod: &Pod) -> Option<PortRange> {
+    let containers = pod.spec.as_ref().map(|spec| spec.containers.as_slice()).unwrap_or_default();
+    let port = |name: &str| {
+        let mut variables = containers.iter().filter_map(|container| container.env.as_ref()).flatten();
+        variables.find(|variable| variable.name == name)?.value.as_ref()?.parse::<u16>().ok()
+    };
+    Some(PortRange { min: port("PLENUM_RELAY_PORT_MIN")?, max: port("PLENUM_RELAY_PORT_MAX")? })
+}
+
+/// Addresses of the pod itself.
+#[must_use]
+pub fn addresses(pod: &Pod) -> Vec<IpAddr> {
+    let Some(status) = pod.status.as_ref() else { return Vec::new() };
+    let first = status.pod_ip.iter().cloned();
+    let all = first.chain(status.pod_ips.iter().flatten().map(|address| address.ip.clone()));
+    let mut found: Vec<IpAddr> = Vec::new();
+    for address in all.filter_map(|address| address.parse().ok()) {
+        if !found.contains(&address) {
+            found.push(address);
+        }
+    }
+    found
+}
+
+/// What the pod does; `None` for one that no pool made.
+#[must_use]
+pub fn role_of(pod: &Pod) -> Option<Role> {
+    match pod.labels().get(names::LABEL_APP)?.as_str() {
+        names::APP_MEDIA_NODE => Some(Role::Media),
+        names::APP_TURN_NODE => Some(Role::Turn),
+        _ => None,
+    }
 }
 
 fn ports(pod: &Pod) -> impl Iterator<Item = &ContainerPort> {

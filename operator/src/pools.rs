@@ -5,6 +5,7 @@ mod apply;
 mod observe;
 mod pod;
 mod report;
+pub mod service;
 mod validate;
 
 use crate::context::Context;
@@ -28,11 +29,11 @@ const AFTER_CONFLICT: Duration = Duration::from_millis(100);
 /// Why a reconcile is tried again.
 #[derive(Debug, thiserror::Error)]
 pub enum PoolError {
-    /// This process does not lead any more.
+    /// This process is not sure to lead.
     #[error(transparent)]
     NotLeader(#[from] NotLeader),
-    /// The certificate of the media pods could not be put into the namespace.
-    #[error("the certificate of media pods in namespace {namespace}")]
+    /// The certificate of the pods could not be put into the namespace.
+    #[error("the certificate of pods in namespace {namespace}")]
     Identity {
         /// Namespace.
         namespace: String,
@@ -82,7 +83,7 @@ async fn steps(pool: Arc<RelayPool>, context: &Arc<Context>) -> Result<Action, P
 /// What to do after an error.
 pub fn on_error(_pool: Arc<RelayPool>, error: &PoolError, context: Arc<Context>) -> Action {
     match error {
-        PoolError::NotLeader(_) => return Action::await_change(),
+        PoolError::NotLeader(_) => return Action::requeue(AFTER_ERROR),
         PoolError::Write { source, .. } if crate::errors::is_conflict(source) => {
             return Action::requeue(AFTER_CONFLICT);
         }

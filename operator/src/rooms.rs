@@ -24,7 +24,7 @@ const AFTER_ERROR: Duration = Duration::from_secs(1);
 /// Why a reconcile is tried again.
 #[derive(Debug, thiserror::Error)]
 pub enum RoomError {
-    /// This process does not lead any more.
+    /// This process is not sure to lead.
     #[error(transparent)]
     NotLeader(#[from] NotLeader),
     /// The API server did not take a status.
@@ -56,8 +56,8 @@ async fn steps(room: Arc<Room>, context: &Arc<Context>) -> Result<Action, RoomEr
     let Some(observed) = observe::observe(context, room) else { return Ok(Action::await_change()) };
     let applied = match validate::validate(&observed) {
         Ok(valid) => {
-            let planned = plan::plan(context, &observed, &valid);
-            apply::apply(context, &observed, planned).await?
+            let (planned, relays) = plan::plan(context, &observed, &valid);
+            apply::apply(context, &observed, planned, relays).await?
         }
         Err(invalid) => apply::Applied::invalid(&observed, invalid),
     };
@@ -67,7 +67,7 @@ async fn steps(room: Arc<Room>, context: &Arc<Context>) -> Result<Action, RoomEr
 /// What to do after an error.
 pub fn on_error(_room: Arc<Room>, error: &RoomError, context: Arc<Context>) -> Action {
     match error {
-        RoomError::NotLeader(_) => return Action::await_change(),
+        RoomError::NotLeader(_) => return Action::requeue(AFTER_ERROR),
         RoomError::Write { source, .. } if crate::errors::is_conflict(source) => {
             return Action::requeue(AFTER_CONFLICT);
         }

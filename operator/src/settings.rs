@@ -28,12 +28,21 @@ pub struct Settings {
     /// Image of media nodes where a RelayPool names none.
     #[arg(long, env = "PLENUM_MEDIA_IMAGE")]
     pub media_image: String,
-    /// When images of media nodes are pulled.
+    /// Image of TURN nodes where a RelayPool names none.
+    #[arg(long, env = "PLENUM_TURN_IMAGE")]
+    pub turn_image: String,
+    /// When images of media and TURN nodes are pulled.
     #[arg(long, env = "PLENUM_IMAGE_PULL_POLICY", default_value = "IfNotPresent", value_parser = ["Always", "IfNotPresent", "Never"])]
     pub image_pull_policy: String,
     /// Log filter of media nodes.
     #[arg(long, env = "PLENUM_MEDIA_LOG", default_value = "info")]
     pub media_log: String,
+    /// Log filter of TURN nodes.
+    #[arg(long, env = "PLENUM_TURN_LOG", default_value = "info")]
+    pub turn_log: String,
+    /// Address of the API server, which no relay may reach.
+    #[arg(long, env = "KUBERNETES_SERVICE_HOST", default_value = "")]
+    pub api_server: String,
     /// How many Rooms are reconciled at once.
     #[arg(long, env = "PLENUM_ROOM_WORKERS", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub room_workers: u16,

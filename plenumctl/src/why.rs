@@ -1,11 +1,17 @@
 //! The conditions of a Room in plain words. Pure.
 
 use crate::paint::tame;
+use plenum_api::room::RelayPolicy;
 use plenum_api::{Condition, Room, conditions};
 
 /// In the order in which they are decided; `Disrupted` is bad when it is true.
-const DECIDED: [&str; 4] =
-    [conditions::ACCEPTED, conditions::SCHEDULED, conditions::SIGNALING_READY, conditions::READY];
+const DECIDED: [&str; 5] = [
+    conditions::ACCEPTED,
+    conditions::SCHEDULED,
+    conditions::RELAY_READY,
+    conditions::SIGNALING_READY,
+    conditions::READY,
+];
 
 /// Whether clients can join.
 pub(crate) fn is_ready(room: &Room) -> bool {
@@ -15,7 +21,7 @@ pub(crate) fn is_ready(room: &Room) -> bool {
 /// Why the Room has no media pod, in one line.
 pub(crate) fn unbound(room: &Room) -> String {
     let ready = room.condition(conditions::READY).filter(|ready| ready.status == "True");
-    match (ready, first_obstacle(room)) {
+    match (ready, first_obstacle(room, false)) {
         (Some(ready), _) | (None, Some(ready)) => one_line(ready),
         (None, None) if room.status.is_none() => "the operator has not looked at it yet: is it running?".to_owned(),
         (None, None) => "the operator has not decided yet".to_owned(),
@@ -25,8 +31,13 @@ pub(crate) fn unbound(room: &Room) -> String {
 /// Every condition, and in the first line what it comes down to.
 pub(crate) fn explain(room: &Room) -> String {
     let name = room.metadata.name.as_deref().unwrap_or_default();
-    let summary = match (is_ready(room), first_obstacle(room)) {
-        (true, _) => "is ready".to_owned(),
+    // Without relays a room serves all the same, unless it asks for them.
+    let needs_relay = room.spec.relay.policy == RelayPolicy::Always;
+    let summary = match (is_ready(room), first_obstacle(room, needs_relay)) {
+        (true, _) => match room.condition(conditions::RELAY_READY).filter(|relays| relays.status == "False") {
+            Some(lacking) => format!("is ready for clients that need no relay: {}", one_line(lacking)),
+            None => "is ready".to_owned(),
+        },
         (false, Some(obstacle)) => format!("is not ready: {}", one_line(obstacle)),
         (false, None) => format!("is not ready: {}", unbound(room)),
     };
@@ -43,9 +54,10 @@ pub(crate) fn explain(room: &Room) -> String {
     text
 }
 
-/// The first condition that is not true: the later ones follow from it.
-fn first_obstacle(room: &Room) -> Option<&Condition> {
-    let mut decided = DECIDED.iter().filter_map(|kind| room.condition(kind));
+/// The first condition that is not true: the later ones follow from it. `relays`: a missing relay counts.
+fn first_obstacle(room: &Room, relays: bool) -> Option<&Condition> {
+    let counts = |kind: &&&str| relays || **kind != conditions::RELAY_READY;
+    let mut decided = DECIDED.iter().filter(counts).filter_map(|kind| room.condition(kind));
     let false_first = decided.clone().find(|condition| condition.status == "False");
     false_first.or_else(|| decided.find(|condition| condition.status != "True"))
 }
@@ -116,6 +128,34 @@ mod tests {
         room.metadata.generation = Some(4);
         assert!(!is_ready(&room));
         assert!(explain(&room).contains("(of an older spec)"));
+    }
+
+    const NO_RELAY: (&str, &str, &str, &str) =
+        ("RelayReady", "False", "NoReadyRelay", "no pod of pool turn/eu is ready");
+
+    #[test]
+    fn a_room_that_falls_back_to_relays_is_ready_without_them_and_says_whom_it_serves() {
+        let room = room(&[NO_RELAY, ("Ready", "True", "Serving", "")]);
+        let text = explain(&room);
+        let told = "Room standup is ready for clients that need no relay: no pod of pool turn/eu is ready \
+                    (RelayReady=False, NoReadyRelay)\n";
+        assert!(text.starts_with(told), "{text}");
+        assert!(is_ready(&room));
+    }
+
+    #[test]
+    fn a_room_that_always_relays_is_not_ready_without_a_relay() {
+        let mut room =
+            room(&[("Scheduled", "True", "Bound", ""), NO_RELAY, ("Ready", "False", "NoReadyRelay", "see RelayReady")]);
+        room.spec.relay.policy = RelayPolicy::Always;
+        let told = "Room standup is not ready: no pod of pool turn/eu is ready (RelayReady=False, NoReadyRelay)\n";
+        assert!(explain(&room).starts_with(told), "{}", explain(&room));
+    }
+
+    #[test]
+    fn a_missing_relay_does_not_explain_a_missing_media_pod() {
+        let room = room(&[NO_RELAY, ("Scheduled", "False", "NoMatchingPool", "no pool in eu")]);
+        assert_eq!(unbound(&room), "no pool in eu (Scheduled=False, NoMatchingPool)");
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use crate::flow::LegCounts;
 use crate::ids::{BootId, Epoch, ParticipantId, ParticipantKey, PublicationId, RoomName, RoomUid, SessionId, Term};
+use crate::relay::RelaySource;
 use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
 
 /// Largest request body of the control API, in bytes.
 pub const MAX_BODY: usize = 1 << 20;
@@ -10,6 +12,8 @@ pub const MAX_BODY: usize = 1 << 20;
 pub const MAX_SDP: usize = 64 << 10;
 /// Most grants, and most revocations, in one [`SyncRequest`].
 pub const MAX_GRANTS: usize = 2_000;
+/// Most entries in [`RoomState::relayed`].
+pub const MAX_RELAYED: usize = 256;
 /// Where a media pod finds its certificate, key and CA (`tls.crt`, `tls.key`, `ca.crt`).
 pub const CONTROL_CERT_DIR: &str = "/etc/plenum/control";
 /// DNS SAN of the leader's certificate.
@@ -34,6 +38,9 @@ pub struct NodeConfig {
     /// Accept new rooms, and first participants of empty ones; `false` while the pod drains. A call that runs stays open
     /// to join.
     pub accepting: bool,
+    /// The cluster's TURN pods, whatever their state: packets from their relay ports are relayed.
+    #[serde(default)]
+    pub relays: Vec<RelaySource>,
 }
 
 /// Permission to run one room under one epoch. Renewed by every sync that names it; ended only by a [`Revocation`].
@@ -50,6 +57,9 @@ pub struct Grant {
     pub max_participants: u32,
     /// Bound on what one publisher may send, kbit/s: announced in SDP and REMB, and enforced.
     pub max_bitrate_kbps: u32,
+    /// `relay.policy: Always`: connectivity checks that do not come from a relay of the cluster are dropped.
+    #[serde(default)]
+    pub relay_only: bool,
 }
 
 /// Why a grant ends; told to clients in `rejoin`.
@@ -115,6 +125,9 @@ pub struct RoomState {
     pub participants: i32,
     /// Connected legs by kind.
     pub legs: LegCounts,
+    /// Where the connected legs of relayed participants come from: one leg each, at most [`MAX_RELAYED`].
+    #[serde(default)]
+    pub relayed: Vec<SocketAddr>,
 }
 
 /// How busy a node is.

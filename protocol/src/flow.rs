@@ -1,6 +1,7 @@
 //! Which way the media goes: legs as the media node and the client see them, and the flow that they add up to.
 
 use crate::ids::{Epoch, ParticipantId, PublicationId, RoomName, RoomUid, SessionId};
+use crate::turn::RelayTransport;
 use serde::{Deserialize, Serialize};
 
 /// The seven flows. Only those that this version can run are ever reported.
@@ -111,6 +112,29 @@ pub struct ClientView {
     pub frames: Option<u64>,
 }
 
+/// The relay that a leg goes by: found by the address that its packets come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LegRelay {
+    /// Namespace of pod and pool.
+    pub namespace: String,
+    /// RelayPool.
+    pub pool: String,
+    /// TURN pod.
+    pub pod: String,
+    /// Region of the pool.
+    pub region: String,
+    /// How the client reaches it, from the relay's own report; unset: the relay did not answer.
+    #[serde(default)]
+    pub transport: Option<RelayTransport>,
+    /// Payload bytes that the relay sent towards the media node on this allocation.
+    #[serde(default)]
+    pub sent_bytes: u64,
+    /// Payload bytes that the relay received from the media node.
+    #[serde(default)]
+    pub received_bytes: u64,
+}
+
 /// One leg as its media node sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -143,9 +167,25 @@ pub struct Leg {
     pub send_kbps: u32,
     /// RTP packets forwarded over this leg so far (received for a publisher, sent for a subscriber).
     pub packets: u64,
+    /// Bytes of UDP payload so far, both ways: what the relay of a relayed leg must have counted too.
+    #[serde(default)]
+    pub bytes: LegBytes,
+    /// The relay, when the leg is relayed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay: Option<LegRelay>,
     /// What the client says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_view: Option<ClientView>,
+}
+
+/// Bytes of UDP payload (STUN, DTLS, SRTP, SRTCP) of a leg at its media node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LegBytes {
+    /// From the client.
+    pub received: u64,
+    /// To the client.
+    pub sent: u64,
 }
 
 /// `GET /v1/rooms/{uid}/legs` of a node.
@@ -196,11 +236,13 @@ pub struct FlowReport {
     pub legs: Vec<Leg>,
 }
 
-/// Counts connected legs. This version has no relays, so every connected leg is direct.
+/// Counts connected legs by kind.
 #[must_use]
 pub fn count_legs(legs: &[Leg]) -> LegCounts {
-    let direct = legs.iter().filter(|leg| leg.state == LegState::Connected).count();
-    LegCounts { direct: i32::try_from(direct).unwrap_or(i32::MAX), ..LegCounts::default() }
+    let connected = || legs.iter().filter(|leg| leg.state == LegState::Connected);
+    let count = |relayed: bool| connected().filter(|leg| leg.relay.is_some() == relayed).count();
+    let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
+    LegCounts { direct: number(count(false)), relayed: number(count(true)), colocated: 0 }
 }
 
 /// The flow of a MediaServer room with gateway signaling, from its connected legs.

@@ -5,9 +5,12 @@
 
 pub mod control;
 pub mod flow;
+pub mod ice;
 pub mod ids;
 pub mod ports;
 pub mod problem;
 pub mod reach;
+pub mod relay;
 pub mod room;
 pub mod token;
+pub mod turn;

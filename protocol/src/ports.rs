@@ -70,6 +70,21 @@ pub fn slot_ports(range: PortRange, workers: u16, slot: u16, exposure: Exposure)
     Some(SlotPorts { media_base, workers, control, metrics })
 }
 
+/// Port that a TURN pod of its own network listens on for clients' `port`: never a privileged one.
+#[must_use]
+pub fn unprivileged(port: u16) -> u16 {
+    if port < 1024 { port + 10_000 } else { port }
+}
+
+/// The part of a pool's relay ports that `slot` owns: `per_pod` ports; `None` when the range has no such slot.
+#[must_use]
+pub fn relay_ports(range: PortRange, per_pod: u16, slot: u16) -> Option<PortRange> {
+    let min = u32::from(range.min) + u32::from(slot) * u32::from(per_pod);
+    let max = min + u32::from(per_pod.checked_sub(1)?);
+    let (min, max) = (u16::try_from(min).ok()?, u16::try_from(max).ok()?);
+    (max <= range.max).then_some(PortRange { min, max })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,6 +102,15 @@ mod tests {
                 next = u32::from(ports.metrics) + 1;
             }
             prop_assert!(slot_ports(range, workers, slots(range, workers), Exposure::HostPort).is_none());
+        }
+
+        #[test]
+        fn relay_ports_of_two_slots_never_overlap(min in 1024u16.., len in 0u16..5000, per_pod in 0u16..2000, slot in 0u16..50) {
+            let range = PortRange { min, max: min.saturating_add(len) };
+            if let Some(next) = relay_ports(range, per_pod, slot + 1) {
+                let ports = relay_ports(range, per_pod, slot).unwrap();
+                prop_assert!(ports.min >= range.min && ports.max < next.min && next.max <= range.max);
+            }
         }
     }
 }

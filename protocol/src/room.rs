@@ -74,6 +74,8 @@ pub enum RejoinReason {
     GatewayShutdown,
     /// The client was too slow to read.
     TooSlow,
+    /// The room is for relays only now, and the client had a direct leg: ask for ICE servers anew.
+    RelayRequired,
 }
 
 /// Room to client.
@@ -117,6 +119,12 @@ pub enum ServerMessage {
         participant: ParticipantId,
         /// What.
         publication: PublicationId,
+    },
+    /// A relay is gone: a client whose legs go by it asks for ICE servers anew and restarts ICE at once.
+    #[serde(rename_all = "camelCase")]
+    RelayLost {
+        /// Its pod, as in `relay.pod` of the ICE servers.
+        pod: String,
     },
     /// Everything here is over: join again, with a random delay below `withinMillis`.
     #[serde(rename_all = "camelCase")]

@@ -1,4 +1,5 @@
-//! The front doors as axum routers over one [`SessionService`]: WHIP, WHEP, the room socket, tokens and the flow.
+//! The front doors as axum routers over one [`SessionService`]: WHIP, WHEP, the room socket, ICE servers,
+//! tokens and the flow.
 //!
 //! Owns HTTP semantics (status codes, entity tags, CORS, sizes, deadlines) and the life of a room socket. Must not know
 //! where rooms run, how tokens are checked or how media works: that is behind the trait.
@@ -7,6 +8,7 @@ mod body;
 pub mod cors;
 mod flow;
 pub mod header;
+mod ice;
 pub mod limits;
 mod path;
 pub mod refusal;
@@ -17,10 +19,12 @@ mod tokens;
 mod whep;
 mod whip;
 
+pub use ice::parse_ice_request;
 pub use path::parse_room;
 pub use refusal::Refusal;
 pub use service::{
-    Access, BasicCredentials, JoinRequest, NewSession, PatchRequest, RoomConnection, SessionService, SourceAddress,
+    Access, BasicCredentials, IceWish, JoinRequest, NewSession, PatchRequest, RoomConnection, SessionService,
+    SourceAddress,
 };
 pub use socket::{ClientFrame, parse_client_frame};
 
@@ -34,6 +38,7 @@ pub fn router<S: SessionService>(service: S) -> Router {
         .merge(whep::routes())
         .merge(socket::routes())
         .merge(flow::routes())
+        .merge(ice::routes())
         .merge(tokens::routes())
         .method_not_allowed_fallback(refusal::method_not_allowed)
         .fallback(refusal::not_found)

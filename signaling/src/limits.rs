@@ -4,6 +4,12 @@ use std::time::{Duration, Instant};
 
 /// Largest body of `POST /v1/tokens`, in bytes.
 pub const MAX_TOKEN_BODY: usize = 8 << 10;
+/// Largest body of `POST /v1/ice-servers`, in bytes.
+pub const MAX_ICE_BODY: usize = 8 << 10;
+/// Longest name of a region in it, in bytes: a label's value.
+pub const MAX_REGION: usize = 63;
+/// Longest name of a pod in it, in bytes.
+pub const MAX_POD_NAME: usize = 253;
 /// How long a request body may take to arrive.
 pub const BODY_DEADLINE: Duration = Duration::from_secs(10);
 /// How long after the upgrade `join` must come.

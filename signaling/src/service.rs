@@ -3,6 +3,7 @@
 use crate::Refusal;
 use plenum_protocol::control::{IfMatch, SessionKind, SessionOpened, SessionPatched};
 use plenum_protocol::flow::FlowReport;
+use plenum_protocol::ice::IceServers;
 use plenum_protocol::ids::{ParticipantKey, RoomName, SessionId};
 use plenum_protocol::room::{ClientMessage, ServerMessage};
 use plenum_protocol::token::{MintToken, MintedToken};
@@ -52,6 +53,19 @@ pub struct PatchRequest {
     pub if_match: IfMatch,
     /// `application/trickle-ice-sdpfrag`.
     pub fragment: String,
+}
+
+/// Which ICE servers a client asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct IceWish {
+    /// The session that the credentials are for; unset: whatever the client does with them in this room.
+    pub session: Option<SessionId>,
+    /// Where the client says it is.
+    pub region: Option<String>,
+    /// Pods of relays that failed it, at most [`plenum_protocol::ice::MAX_AVOID`].
+    pub avoid: Vec<String>,
+    /// Where the request came from; unset: not limited by source.
+    pub source: Option<SourceAddress>,
 }
 
 /// A join by the room socket.
@@ -112,6 +126,9 @@ pub trait SessionService: Clone + Send + Sync + 'static {
 
     /// Joins the room; the first message that comes out is `Joined`, `Ended` or `Error`.
     fn join(&self, access: &Access, join: JoinRequest) -> impl Future<Output = Result<RoomConnection, Refusal>> + Send;
+
+    /// STUN and TURN servers near the client, with fresh credentials. None is an answer, not a refusal.
+    fn ice_servers(&self, access: &Access, wish: IceWish) -> impl Future<Output = Result<IceServers, Refusal>> + Send;
 
     /// Which way the room's media goes, with addresses; the caller removes them for those who may not see them.
     fn flow(&self, access: &Access) -> impl Future<Output = Result<FlowReport, Refusal>> + Send;

@@ -1,9 +1,10 @@
 //! What WHIP and WHEP share (RFC 9725): creating a session by POST, and the session resource.
 
 use crate::body::read_text;
-use crate::path::SessionPath;
-use crate::service::{Access, NewSession, PatchRequest, SessionService};
-use crate::{Refusal, header};
+use crate::path::{RoomPath, SessionPath};
+use crate::service::{Access, NewSession, PatchRequest, SessionService, SourceAddress};
+use crate::{Refusal, header, ice};
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -34,10 +35,13 @@ pub(crate) async fn create<S: SessionService>(
         return Err(Refusal::new(Code::BadSdp, "the body is empty; send an SDP offer"));
     }
     let opened = service.open_session(access, NewSession { kind, participant_key, offer }).await?;
-    created(access, front, opened)
+    let session = opened.session.clone();
+    let mut response = created(access, front, opened)?;
+    ice::add_links(service, access, session, response.headers_mut()).await;
+    Ok(response)
 }
 
-/// 201 with the answer. ICE servers would be named by `Link` headers here (RFC 9725 section 4.6).
+/// 201 with the answer.
 fn created(access: &Access, front: &'static str, opened: SessionOpened) -> Result<Response, Refusal> {
     let room = &access.room;
     let location = format!("/v1/rooms/{}/{}/{front}/{}", room.namespace, room.name, opened.session);
@@ -58,11 +62,19 @@ fn header_value(text: &str) -> Result<HeaderValue, Refusal> {
     HeaderValue::from_str(text).map_err(|_| Refusal::new(Code::Internal, "the media node's answer cannot be passed on"))
 }
 
-/// `OPTIONS` of an endpoint. No ICE servers: a preflight carries no credentials.
-pub(crate) async fn endpoint_options() -> Response {
+/// `OPTIONS` of an endpoint, with ICE servers for clients that must know them before they make an offer.
+pub(crate) async fn endpoint_options<S: SessionService>(
+    State(service): State<S>,
+    room: Result<RoomPath, Refusal>,
+    source: Option<Extension<SourceAddress>>,
+    request: HeaderMap,
+) -> Result<Response, Refusal> {
     let headers =
         [(ACCEPT_POST, HeaderValue::from_static(SDP)), (ALLOW, HeaderValue::from_static("GET, HEAD, POST, OPTIONS"))];
-    (StatusCode::OK, headers).into_response()
+    let mut response = (StatusCode::OK, headers).into_response();
+    let source = source.map(|Extension(source)| source);
+    ice::add_links_to_options(&service, room, source, &request, response.headers_mut()).await?;
+    Ok(response)
 }
 
 /// `OPTIONS` of a session.
@@ -96,11 +108,14 @@ pub(crate) async fn patch<S: SessionService>(
     header::require_media_type(&headers, FRAGMENT)?;
     let if_match = header::if_match(&headers)?;
     let fragment = read_text(&headers, body, MAX_SDP).await?;
-    match service.patch_session(&access, PatchRequest { session, if_match, fragment }).await? {
+    let patch = PatchRequest { session: session.clone(), if_match, fragment };
+    match service.patch_session(&access, patch).await? {
         SessionPatched::Trickled => Ok(StatusCode::NO_CONTENT.into_response()),
         SessionPatched::Restarted { fragment, etag } => {
             let headers = [(CONTENT_TYPE, HeaderValue::from_static(FRAGMENT)), (ETAG, entity_tag(&etag)?)];
-            Ok((StatusCode::OK, headers, fragment).into_response())
+            let mut response = (StatusCode::OK, headers, fragment).into_response();
+            ice::add_links(&service, &access, session, response.headers_mut()).await;
+            Ok(response)
         }
     }
 }

@@ -22,7 +22,7 @@ struct WhepQuery {
 
 pub(crate) fn routes<S: SessionService>() -> Router<S> {
     let endpoint =
-        get(session::no_content).head(session::sdp_head).post(subscribe::<S>).options(session::endpoint_options);
+        get(session::no_content).head(session::sdp_head).post(subscribe::<S>).options(session::endpoint_options::<S>);
     let resource = get(session::no_content)
         .patch(session::patch::<S>)
         .delete(session::delete::<S>)

@@ -13,7 +13,7 @@ use plenum_protocol::control::SessionKind;
 use plenum_protocol::problem::Code;
 
 pub(crate) fn routes<S: SessionService>() -> Router<S> {
-    let endpoint = get(session::no_content).post(publish::<S>).options(session::endpoint_options);
+    let endpoint = get(session::no_content).post(publish::<S>).options(session::endpoint_options::<S>);
     let resource = get(session::no_content)
         .patch(session::patch::<S>)
         .delete(session::delete::<S>)

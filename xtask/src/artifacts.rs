@@ -13,7 +13,7 @@ const DUMPS: [(&str, &[&str]); 6] = [
     ("pods.txt", &["describe", "pods", "--all-namespaces"]),
     ("events.txt", &["get", "events", "--all-namespaces", "--sort-by=.lastTimestamp"]),
 ];
-const PROGRAMS: [&str; 3] = ["plenum-operator", "plenum-gateway", "plenum-media-node"];
+const PROGRAMS: [&str; 4] = ["plenum-operator", "plenum-gateway", "plenum-media-node", "plenum-turn-node"];
 
 /// Writes everything into `dir`. What cannot be had is said in its file.
 pub(crate) fn dump(console: &Console, target: &Target, dir: &Path) {

@@ -17,14 +17,18 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// Values that switch everything on.
-const EVERYTHING: [&str; 7] = [
+const EVERYTHING: [&str; 11] = [
     "gateway.tls.secretName=gateway-tls",
     "gateway.publicURL=https://rooms.example",
     "image.pullSecrets={registry}",
     "networkPolicies.mediaNamespaces={media-eu}",
+    "operator.turnAuthSecrets={shared-turn}",
     "pools[0].name=eu",
     "pools[0].spec.role=Media",
     "pools[0].spec.region=eu-west",
+    "pools[1].name=turn-eu",
+    "pools[1].spec.role=TURN",
+    "pools[1].spec.region=eu-west",
 ];
 
 /// Helm and the charts.
@@ -45,7 +49,7 @@ pub(crate) fn command(workspace: &Workspace, console: &Console) -> anyhow::Resul
     console.step("charts: what the schema refuses");
     refusals::check(&charts)?;
     console.step("charts: pods, network policies, roles, pools");
-    for (values, wanted_pools) in [(&[][..], 0), (&EVERYTHING, 1)] {
+    for (values, wanted_pools) in [(&[][..], 0), (&EVERYTHING, 2)] {
         let objects = charts.render(values)?;
         hardening::check(&objects)?;
         roles::check(&objects)?;

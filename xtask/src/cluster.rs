@@ -54,10 +54,19 @@ pub(crate) struct Cluster {
 pub(crate) struct Status {
     /// Path of the administrator's kubeconfig.
     pub(crate) kubeconfig: PathBuf,
+    /// The API server.
+    pub(crate) control_plane: ControlPlane,
     /// The nodes.
     pub(crate) nodes: Vec<Node>,
     /// TCP forwarders of this machine into the cluster.
     pub(crate) forwards: Vec<Forward>,
+}
+
+/// The control plane.
+#[derive(Deserialize)]
+pub(crate) struct ControlPlane {
+    /// Where the API server listens.
+    pub(crate) address: IpAddr,
 }
 
 /// A node.
@@ -120,6 +129,13 @@ impl Cluster {
     pub(crate) fn forward(&self, console: &Console, listen: &str, to: &str) -> anyhow::Result<()> {
         let forward = self.command(&["forward", "--listen", listen, "--to", to]);
         run::streamed(console, &format!("forwarding {listen}"), forward)
+    }
+
+    /// Runs an image registry until the cluster is down, which asks for `login`, `NAME:PASSWORD`. Gives back how the
+    /// names of its images begin, here and on the nodes.
+    pub(crate) fn registry(&self, login: &str) -> anyhow::Result<String> {
+        let name = run::captured("starting the registry", self.command(&["registry", "--login", login]))?;
+        Ok(name.trim().to_owned())
     }
 
     /// How it is.

@@ -38,6 +38,7 @@ pub(crate) fn install(
     target: &Target,
     release: &Release,
 ) -> anyhow::Result<()> {
+    make_namespace(target)?;
     console.step("installing the charts plenum-crds and plenum");
     let crds = workspace.path("charts/plenum-crds").display().to_string();
     helm_install(target, "plenum-crds", &crds, &[])?;
@@ -53,6 +54,7 @@ pub(crate) fn install(
         format!("gateway.service.nodePort={NODE_PORT}"),
         "networkPolicies.mediaNamespaces={default}".to_owned(),
     ];
+    values.extend(release.images.pull_secret.iter().map(|name| format!("image.pullSecrets={{{name}}}")));
     values.extend(release.values.iter().cloned());
     helm_install(target, "plenum", &chart, &values)?;
     for deployment in ["deployment/plenum-operator", "deployment/plenum-gateway"] {
@@ -67,8 +69,20 @@ pub(crate) fn install(
     Ok(())
 }
 
+/// The namespace of operator and gateways, marked as ours when it is new.
+pub(crate) fn make_namespace(target: &Target) -> anyhow::Result<()> {
+    let there = ["get", "namespace", NAMESPACE, "--ignore-not-found", "-o", "name"];
+    if !target.kubectl("looking for the namespace", &there)?.trim().is_empty() {
+        return Ok(());
+    }
+    let (label, value) = MADE_BY;
+    let manifest =
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": {label: value}}});
+    target.apply("making the namespace", NAMESPACE, &manifest.to_string())
+}
+
 fn helm_install(target: &Target, name: &str, chart: &str, values: &[String]) -> anyhow::Result<()> {
-    let mut arguments = vec!["upgrade", "--install", name, chart, "--namespace", NAMESPACE, "--create-namespace"];
+    let mut arguments = vec!["upgrade", "--install", name, chart, "--namespace", NAMESPACE];
     for value in values {
         arguments.extend(["--set", value]);
     }

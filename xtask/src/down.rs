@@ -3,9 +3,10 @@
 use crate::cluster::{Cluster, has_state};
 use crate::console::Console;
 use crate::deploy::{self, MADE_BY, NAMESPACE};
+use crate::examples;
 use crate::target::{self, Target};
 use crate::tools;
-use crate::up::{CLUSTER, EXAMPLE_POOLS, ROOM, ROOM_NAMESPACE};
+use crate::up::{CLUSTER, ROOM, ROOM_NAMESPACE};
 use crate::workspace::Workspace;
 use anyhow::{Context, bail};
 use serde_json::Value;
@@ -16,7 +17,7 @@ const KINDS: &str = "rooms.rtc.plenum.dev,relaypools.rtc.plenum.dev";
 pub(crate) fn command(workspace: &Workspace, console: &Console) -> anyhow::Result<()> {
     if target::kubeconfig().is_some() {
         let target = Target::existing(workspace, console)?;
-        return from_existing(console, &target);
+        return from_existing(workspace, console, &target);
     }
     if !has_state(workspace.state(), CLUSTER) {
         console.step("nothing is up");
@@ -28,16 +29,18 @@ pub(crate) fn command(workspace: &Workspace, console: &Console) -> anyhow::Resul
 }
 
 /// Removes what `make up` made from a cluster that goes on without it. Other people's rooms keep the CRDs.
-fn from_existing(console: &Console, target: &Target) -> anyhow::Result<()> {
+pub(crate) fn from_existing(workspace: &Workspace, console: &Console, target: &Target) -> anyhow::Result<()> {
     let has_kinds = target.kubectl("looking for the CRDs", &["get", "crd", "rooms.rtc.plenum.dev"]).is_ok();
     if has_kinds {
-        delete_examples(console, target)?;
+        delete_examples(workspace, console, target)?;
     }
     deploy::uninstall(console, target, "plenum")?;
     deploy::uninstall(console, target, "plenum-crds")?;
     let label = format!("{}={}", MADE_BY.0, MADE_BY.1);
-    let secrets = ["delete", "secret", "--namespace", ROOM_NAMESPACE, "--selector", &label];
-    target.kubectl("deleting the API key", &secrets)?;
+    for namespace in [ROOM_NAMESPACE, NAMESPACE] {
+        let secrets = ["delete", "secret", "--namespace", namespace, "--selector", &label];
+        target.kubectl("deleting the API key and the pull secret", &secrets)?;
+    }
     if has_kinds {
         delete_kinds(console, target)?;
     }
@@ -47,19 +50,20 @@ fn from_existing(console: &Console, target: &Target) -> anyhow::Result<()> {
     target.kubectl("deleting the namespace", &namespace).map(|_| ())
 }
 
-/// The example room, the example pools with their pods, and the certificate that the operator made for them.
-fn delete_examples(console: &Console, target: &Target) -> anyhow::Result<()> {
+/// The example room, the example pools with their pods, and the Secrets that the operator made for them.
+fn delete_examples(workspace: &Workspace, console: &Console, target: &Target) -> anyhow::Result<()> {
     console.step("deleting the example room and pools, and their pods");
     let here = ["--namespace", ROOM_NAMESPACE, "--ignore-not-found", "--timeout=120s"];
     let delete = |what: &[&str]| target.kubectl("deleting the examples", &[&["delete"], what, &here].concat());
     delete(&["room", ROOM])?;
-    for pool in target.regions()?.iter().take(EXAMPLE_POOLS) {
+    for pool in examples::pools_for(workspace, &target.regions()?)? {
+        let pool = pool.name();
         delete(&["relaypool", pool])?;
         delete(&["pod", "--selector", &format!("rtc.plenum.dev/pool={pool}")])?;
     }
     let left = target.get("listing the pools", &["relaypools", "--namespace", ROOM_NAMESPACE])?;
     if left.get("items").and_then(Value::as_array).is_some_and(Vec::is_empty) {
-        delete(&["secret", "plenum-node-control"])?;
+        delete(&["secret", "plenum-node-control", "plenum-turn-auth"])?;
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
-//! Container images of operator, gateway and media node: one static program in an empty image, as its Containerfile says.
-//! For the embedded cluster they are packed by `plenum-cluster`; for a registry they are built and pushed by buildah,
-//! podman or docker.
+//! Container images of operator, gateway, media node and TURN node: one static program in an empty image, as its Containerfile says.
+//! For the embedded cluster they are packed by `plenum-cluster`; for others they go to a registry.
+
+mod registry;
 
 use crate::build::{self, Binaries, Profile};
 use crate::cluster::Programs;
@@ -9,6 +10,7 @@ use crate::run;
 use crate::tools;
 use crate::workspace::Workspace;
 use anyhow::{Context, bail};
+pub(crate) use registry::{PROFILE, PULL_SECRET, REGISTRY, Registry, has_tool};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,9 +18,9 @@ use std::process::Command;
 /// Where images of the embedded cluster claim to be from. Nothing is pulled from there.
 const LOCAL_REGISTRY: &str = "docker.io/plenum";
 /// Name of the image, and the directory with its Containerfile.
-const IMAGES: [&str; 3] = ["operator", "gateway", "media-node"];
+pub(crate) const IMAGES: [&str; 4] = ["operator", "gateway", "media-node", "turn-node"];
 /// What is built: the images' programs, and the command line.
-const PROGRAMS: [&str; 4] = ["plenum-operator", "plenum-gateway", "plenum-media-node", "plenumctl"];
+const PROGRAMS: [&str; 5] = ["plenum-operator", "plenum-gateway", "plenum-media-node", "plenum-turn-node", "plenumctl"];
 
 /// Images that exist.
 pub(crate) struct Images {
@@ -30,12 +32,14 @@ pub(crate) struct Images {
     pub(crate) archives: Vec<PathBuf>,
     /// All programs that were built, `plenumctl` included.
     pub(crate) binaries: Binaries,
+    /// A Secret with which nodes pull.
+    pub(crate) pull_secret: Option<String>,
 }
 
 /// `xtask images`.
 pub(crate) fn command(workspace: &Workspace, console: &Console) -> anyhow::Result<()> {
-    let images = match registry() {
-        Some(registry) => push(workspace, console, &registry)?,
+    let images = match Registry::from_environment()? {
+        Some(registry) => registry.push(workspace, console)?,
         None => pack(workspace, console, &tools::programs(workspace, console)?)?,
     };
     for name in IMAGES {
@@ -45,12 +49,6 @@ pub(crate) fn command(workspace: &Workspace, console: &Console) -> anyhow::Resul
         println!("{}", archive.display());
     }
     Ok(())
-}
-
-/// The value of IMAGE_REGISTRY, when it is set to something.
-pub(crate) fn registry() -> Option<String> {
-    let value = std::env::var("IMAGE_REGISTRY").ok()?;
-    Some(value.trim_end_matches('/').to_owned()).filter(|value| !value.is_empty())
 }
 
 /// Builds the programs and packs them for the embedded cluster.
@@ -75,35 +73,7 @@ pub(crate) fn pack(workspace: &Workspace, console: &Console, programs: &Programs
         archives.push(archive);
     }
     forget_others(&dir, &archives)?;
-    Ok(Images { registry: LOCAL_REGISTRY.to_owned(), tag, archives, binaries })
-}
-
-/// Builds the programs for others to run, and pushes their images.
-pub(crate) fn push(workspace: &Workspace, console: &Console, registry: &str) -> anyhow::Result<Images> {
-    let tool = ["buildah", "podman", "docker"]
-        .into_iter()
-        .find(|tool| run::on_path(tool))
-        .context("IMAGE_REGISTRY needs one of buildah, podman and docker: install one (apt-get install -y buildah)")?;
-    let binaries = build::programs(workspace, console, Profile::Release, &PROGRAMS)?;
-    let tag = tag_of(&binaries)?;
-    for name in IMAGES {
-        let image = format!("{registry}/{name}:{tag}");
-        let containerfile = workspace.path(name).join("Containerfile");
-        let recipe = Recipe::read(&containerfile)?;
-        let context = workspace.cache_dir("images")?.join(format!("context-{name}"));
-        std::fs::create_dir_all(&context)?;
-        let program = build::binary(&binaries, &recipe.program)?;
-        std::fs::copy(program, context.join(&recipe.program))
-            .with_context(|| format!("copying {}", program.display()))?;
-        let log = workspace.cache_dir("log")?.join(format!("image-{name}.log"));
-        let mut build = Command::new(tool);
-        build.args(["build", "--tag", &image, "--file"]).arg(&containerfile).arg(&context);
-        run::logged(console, &format!("building {image} with {tool}"), build, &log)?;
-        let mut push = Command::new(tool);
-        push.args(["push", &image]);
-        run::logged(console, &format!("pushing {image}"), push, &log)?;
-    }
-    Ok(Images { registry: registry.to_owned(), tag, archives: Vec::new(), binaries })
+    Ok(Images { registry: LOCAL_REGISTRY.to_owned(), tag, archives, binaries, pull_secret: None })
 }
 
 /// What a Containerfile of ours says: `FROM scratch`, one program, a numeric user.

@@ -1,6 +1,7 @@
 //! Chores of the repository: what `make` calls. Each sub-command is a file; this one only parses and dispatches.
 
 mod artifacts;
+mod bench;
 mod build;
 mod charts;
 mod check;
@@ -9,6 +10,7 @@ mod console;
 mod crds;
 mod deploy;
 mod down;
+mod examples;
 mod fuzz;
 mod images;
 mod run;
@@ -50,6 +52,8 @@ enum Command {
     Unit,
     /// Tests of the embedded Kubernetes.
     ClusterTest,
+    /// `up` and `down` on another cluster, with images from a registry.
+    RegistryTest,
     /// End-to-end tests on a cluster of their own.
     E2e {
         /// Only tests whose name contains this.
@@ -70,6 +74,14 @@ enum Command {
     },
     /// Rooms per second on a warm pool, beside the raw write rate of the API server.
     BenchReady,
+    /// What relaying costs the TURN node, coturn and a bare forwarder.
+    BenchTurn {
+        /// How often each of them is measured.
+        #[arg(long, default_value_t = 5)]
+        rounds: u32,
+    },
+    /// Calls over a TURN node in a flood of forged requests.
+    BenchTurnFlood,
     /// Write crds/ and the chart's copies from the Rust types.
     Crds {
         /// Only compare.
@@ -105,10 +117,13 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Check => check::command(&workspace, &console),
         Command::Unit => test::unit(&workspace, &console),
         Command::ClusterTest => test::cluster(&workspace, &console),
+        Command::RegistryTest => test::registry(&workspace, &console),
         Command::E2e { filter, keep } => test::end_to_end(&workspace, &console, filter.as_deref(), keep),
         Command::Charts => charts::command(&workspace, &console),
         Command::Fuzz { target, seconds } => fuzz::command(&workspace, &console, target.as_deref(), seconds),
         Command::BenchReady => test::bench_ready(&workspace, &console),
+        Command::BenchTurn { rounds } => bench::turn(&workspace, &console, rounds),
+        Command::BenchTurnFlood => bench::turn_flood(&workspace, &console),
         Command::Crds { check } => crds::command(&workspace, &console, check),
         Command::Tidy => tidy::command(&workspace, &console),
         Command::CleanCache => down::clean_cache(&workspace, &console),

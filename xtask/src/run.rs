@@ -89,6 +89,24 @@ pub(crate) fn fed(what: &str, mut command: Command, input: &str) -> anyhow::Resu
     String::from_utf8(output.stdout).with_context(|| format!("{what}: the output is not UTF-8"))
 }
 
+/// A program that runs beside this one until it is stopped.
+pub(crate) struct Background {
+    child: Child,
+}
+
+/// Starts a program and goes on; what it prints is not shown, its complaints are.
+pub(crate) fn background(what: &str, mut command: Command) -> anyhow::Result<Background> {
+    command.stdout(Stdio::null());
+    Ok(Background { child: spawn(what, &mut command)? })
+}
+
+impl Background {
+    /// Ends it.
+    pub(crate) fn stop(mut self) -> anyhow::Result<()> {
+        stop(&mut self.child)
+    }
+}
+
 /// Where `program` is, on the path or where system programs are.
 pub(crate) fn found(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -214,6 +232,17 @@ mod tests {
         command.args(["-c", "echo broken >&2; exit 3"]);
         let error = captured("trying", command).unwrap_err().to_string();
         assert!(error.contains("broken") && error.contains("trying"), "{error}");
+    }
+
+    #[test]
+    fn a_program_in_the_background_ends_when_it_is_stopped() {
+        let mut command = Command::new("sleep");
+        command.arg("600");
+        let sleeper = background("sleeping", command).unwrap();
+        let process = PathBuf::from(format!("/proc/{}", sleeper.child.id()));
+        assert!(process.exists());
+        sleeper.stop().unwrap();
+        assert!(!process.exists());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::tools;
 use crate::workspace::Workspace;
 use anyhow::{Context, bail};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::Duration;
 
@@ -55,9 +56,14 @@ impl Target {
         &self.helm
     }
 
+    /// A kubectl command line that is not run yet.
+    pub(crate) fn kubectl_command(&self, arguments: &[&str]) -> anyhow::Result<Command> {
+        command(&self.kubectl, arguments)
+    }
+
     /// Runs kubectl and gives back what it printed.
     pub(crate) fn kubectl(&self, what: &str, arguments: &[&str]) -> anyhow::Result<String> {
-        run::captured(what, command(&self.kubectl, arguments)?)
+        run::captured(what, self.kubectl_command(arguments)?)
     }
 
     /// Runs `kubectl get ... -o json`.
@@ -110,15 +116,21 @@ impl Target {
 
     /// The regions that nodes say they are in, sorted.
     pub(crate) fn regions(&self) -> anyhow::Result<Vec<String>> {
+        self.of_nodes("/metadata/labels/topology.kubernetes.io~1region")
+    }
+
+    /// The architectures of the nodes (`amd64`), sorted.
+    pub(crate) fn architectures(&self) -> anyhow::Result<Vec<String>> {
+        self.of_nodes("/status/nodeInfo/architecture")
+    }
+
+    /// The texts that nodes have at a pointer, sorted, each once.
+    fn of_nodes(&self, pointer: &str) -> anyhow::Result<Vec<String>> {
         let nodes = self.get("listing the nodes", &["nodes"])?;
         let items = nodes.get("items").and_then(Value::as_array).context("kubectl lists no nodes")?;
-        let label = |node: &Value| {
-            node.pointer("/metadata/labels/topology.kubernetes.io~1region").and_then(Value::as_str).map(str::to_owned)
-        };
-        let mut regions: Vec<String> = items.iter().filter_map(label).collect();
-        regions.sort();
-        regions.dedup();
-        Ok(regions)
+        let text = |node: &Value| node.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+        let texts: BTreeSet<String> = items.iter().filter_map(text).collect();
+        Ok(texts.into_iter().collect())
     }
 }
 

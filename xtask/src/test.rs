@@ -1,6 +1,7 @@
 //! `make test` and its parts: each step is timed and counted, all of them are listed at the end, and the cluster goes
 //! down whatever happened.
 
+mod elsewhere;
 mod end_to_end;
 mod release;
 mod tally;
@@ -10,6 +11,7 @@ use crate::check;
 use crate::console::Console;
 use crate::fuzz;
 use crate::run;
+use crate::target;
 use crate::tools;
 use crate::workspace::Workspace;
 use anyhow::bail;
@@ -17,6 +19,8 @@ use std::process::Command;
 use tally::{Counts, Tally};
 
 const FUZZ_SECONDS: u32 = 5;
+const CLUSTER_TESTS: &str = "cluster tests";
+const ELSEWHERE: &str = "up and down elsewhere";
 
 /// `xtask test`.
 pub(crate) fn everything(workspace: &Workspace, console: &Console) -> anyhow::Result<()> {
@@ -25,9 +29,19 @@ pub(crate) fn everything(workspace: &Workspace, console: &Console) -> anyhow::Re
         tally.gate(console, name, || gate(workspace, console));
     }
     tally.step(console, "unit tests", |counts| unit_tests(workspace, console, counts));
-    tally.step(console, "cluster tests", |counts| cluster_tests(workspace, console, counts));
+    let elsewhere = target::kubeconfig().is_some();
+    if elsewhere {
+        pass_over(console, &mut tally, CLUSTER_TESTS);
+    } else {
+        tally.step(console, CLUSTER_TESTS, |counts| cluster_tests(workspace, console, counts));
+    }
     tally.step(console, "fuzz", |counts| fuzz_smoke(workspace, console, counts));
     end_to_end::run(workspace, console, &mut tally, None, false);
+    if elsewhere {
+        pass_over(console, &mut tally, ELSEWHERE);
+    } else {
+        tally.gate(console, ELSEWHERE, || elsewhere::run(workspace, console));
+    }
     tally.finish(console)
 }
 
@@ -41,7 +55,14 @@ pub(crate) fn unit(workspace: &Workspace, console: &Console) -> anyhow::Result<(
 /// `xtask cluster-test`.
 pub(crate) fn cluster(workspace: &Workspace, console: &Console) -> anyhow::Result<()> {
     let mut tally = Tally::new();
-    tally.step(console, "cluster tests", |counts| cluster_tests(workspace, console, counts));
+    tally.step(console, CLUSTER_TESTS, |counts| cluster_tests(workspace, console, counts));
+    tally.finish(console)
+}
+
+/// `xtask registry-test`.
+pub(crate) fn registry(workspace: &Workspace, console: &Console) -> anyhow::Result<()> {
+    let mut tally = Tally::new();
+    tally.gate(console, ELSEWHERE, || elsewhere::run(workspace, console));
     tally.finish(console)
 }
 
@@ -60,6 +81,15 @@ pub(crate) fn end_to_end(
 /// `xtask bench-ready`.
 pub(crate) fn bench_ready(workspace: &Workspace, console: &Console) -> anyhow::Result<()> {
     end_to_end::bench_ready(workspace, console)
+}
+
+/// What starts a cluster of its own has nothing to say about the one of KUBECONFIG.
+fn pass_over(console: &Console, tally: &mut Tally, name: &str) {
+    tally.step(console, name, |counts| {
+        console.step(format!("{name} passed over: they start clusters here, and KUBECONFIG names another one"));
+        counts.ignored += 1;
+        Ok(())
+    });
 }
 
 fn cargo_test(workspace: &Workspace, arguments: &[&str]) -> Command {

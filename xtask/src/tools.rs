@@ -1,6 +1,7 @@
 //! Installs what the other commands need, each tool only when the step that needs it comes.
 
 mod cargo_tools;
+mod coturn;
 mod go;
 mod packages;
 
@@ -9,13 +10,16 @@ use crate::console::Console;
 use crate::workspace::Workspace;
 
 pub(crate) use cargo_tools::{cargo_deny, cargo_fuzz};
+pub(crate) use coturn::coturn;
 pub(crate) use go::{build_cluster as programs, command as go_command, latest as latest_programs};
-pub(crate) use packages::{browser, cluster_packages};
+pub(crate) use packages::{browser, cluster_packages, image_builder, is_root};
 
 /// `xtask tools`: everything at once.
 pub(crate) fn all(workspace: &Workspace, console: &Console) -> anyhow::Result<()> {
     cluster(workspace, console)?;
     browser(workspace, console)?;
+    coturn(workspace, console)?;
+    image_builder(workspace, console)?;
     cargo_deny(workspace, console)?;
     cargo_fuzz(workspace, console)?;
     console.step("tools: everything is there");

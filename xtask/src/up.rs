@@ -1,17 +1,17 @@
 //! `make up`: from a clone to the URL of a page on which two tabs can talk.
 
+mod existing;
+
 use crate::cluster::Cluster;
 use crate::console::Console;
-use crate::deploy::{self, MADE_BY, NAMESPACE, NODE_PORT, Release};
+use crate::deploy::{self, NODE_PORT, Release};
 use crate::images::{self, Images};
 use crate::run;
 use crate::target::{self, Target};
 use crate::token::{self, Wanted};
 use crate::tools;
 use crate::workspace::Workspace;
-use anyhow::{Context, bail};
-use serde::Deserialize;
-use serde_json::Value;
+use anyhow::Context;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
@@ -21,15 +21,13 @@ pub(crate) const CLUSTER: &str = "plenum";
 pub(crate) const ROOM_NAMESPACE: &str = "default";
 /// Its name.
 pub(crate) const ROOM: &str = "demo";
-/// How many pools `examples/pools.yaml` has.
-pub(crate) const EXAMPLE_POOLS: usize = 2;
 const FIRST_PORT: u16 = 8080;
 const PORTS_TRIED: u16 = 20;
 
 /// `xtask up`.
 pub(crate) fn command(workspace: &Workspace, console: &Console) -> anyhow::Result<()> {
     if target::kubeconfig().is_some() {
-        return on_existing(workspace, console);
+        return existing::command(workspace, console);
     }
     let programs = tools::cluster(workspace, console)?;
     let images = images::pack(workspace, console, &programs)?;
@@ -54,62 +52,6 @@ pub(crate) fn command(workspace: &Workspace, console: &Console) -> anyhow::Resul
     Ok(())
 }
 
-/// The same on a cluster that somebody else runs: images come from a registry, the page through a port-forward.
-fn on_existing(workspace: &Workspace, console: &Console) -> anyhow::Result<()> {
-    let Some(registry) = images::registry() else {
-        bail!(
-            "KUBECONFIG is set, so the cluster pulls images: set IMAGE_REGISTRY to a registry that it can pull from, or unset KUBECONFIG to start a cluster here"
-        );
-    };
-    let target = Target::existing(workspace, console)?;
-    let pools = pools_for(workspace, &target.regions()?)?;
-    let images = images::push(workspace, console, &registry)?;
-    let port = FIRST_PORT;
-    let public_url = std::env::var("PLENUM_PUBLIC_URL").unwrap_or_else(|_| format!("http://localhost:{port}"));
-    let release = Release { images: &images, public_url: public_url.clone(), values: Vec::new() };
-    let is_new = target.kubectl("looking for the namespace", &["get", "namespace", NAMESPACE]).is_err();
-    deploy::install(workspace, console, &target, &release)?;
-    if is_new {
-        let (label, value) = MADE_BY;
-        let label = format!("{label}={value}");
-        target.kubectl("labelling the namespace", &["label", "--overwrite", "namespace", NAMESPACE, &label])?;
-    }
-    open_room(workspace, console, &target, &pools)?;
-    let key = deploy::api_key(console, &target, ROOM_NAMESPACE)?;
-    println!("\nPlenum runs. Let it reach this machine, and mint a token:\n");
-    println!("  kubectl port-forward --namespace {NAMESPACE} service/plenum-gateway {port}:80 &");
-    println!(
-        "  curl -s --user {}:$(kubectl get secret plenum-api-keys --namespace {ROOM_NAMESPACE} -o jsonpath='{{.data.{}}}' | base64 -d) \\",
-        key.id, key.id
-    );
-    println!(
-        "    --json '{{\"namespace\":\"{ROOM_NAMESPACE}\",\"identity\":\"me\",\"video\":{{\"room\":\"{ROOM}\",\"roomJoin\":true}}}}' {public_url}/v1/tokens\n"
-    );
-    println!("  {public_url}/rooms/{ROOM_NAMESPACE}/{ROOM}#token=TOKEN\n");
-    Ok(())
-}
-
-/// The example pools, for the regions that this cluster's nodes are in.
-fn pools_for(workspace: &Workspace, regions: &[String]) -> anyhow::Result<String> {
-    if regions.is_empty() {
-        bail!(
-            "no node says which region it is in; label them, then run this again:\n  kubectl label nodes --all topology.kubernetes.io/region=home"
-        );
-    }
-    let text = std::fs::read_to_string(workspace.path("examples/pools.yaml")).context("reading examples/pools.yaml")?;
-    let documents: Vec<Value> =
-        serde_yaml::Deserializer::from_str(&text).map(Value::deserialize).collect::<Result<_, _>>()?;
-    let mut manifests = Vec::new();
-    for (mut pool, region) in documents.into_iter().zip(regions) {
-        for pointer in ["/metadata/name", "/spec/region"] {
-            *pool.pointer_mut(pointer).with_context(|| format!("examples/pools.yaml lacks {pointer}"))? =
-                Value::from(region.as_str());
-        }
-        manifests.push(pool.to_string());
-    }
-    Ok(manifests.join("\n---\n"))
-}
-
 /// Applies pools and the example room, and waits until the room is Ready.
 fn open_room(workspace: &Workspace, console: &Console, target: &Target, pools: &str) -> anyhow::Result<()> {
     console.step("applying pools and examples/room.yaml");
@@ -120,7 +62,8 @@ fn open_room(workspace: &Workspace, console: &Console, target: &Target, pools: &
     target.apply("applying the pools", ROOM_NAMESPACE, pools)?;
     let room = std::fs::read_to_string(workspace.path("examples/room.yaml")).context("reading examples/room.yaml")?;
     target.apply("applying examples/room.yaml", ROOM_NAMESPACE, &room)?;
-    target.wait(console, ROOM_NAMESPACE, "Ready", &[&format!("room/{ROOM}")])
+    target.wait(console, ROOM_NAMESPACE, "Ready", &[&format!("room/{ROOM}")])?;
+    target.wait(console, ROOM_NAMESPACE, "Ready", &["relaypools", "--all"])
 }
 
 /// A token, once the gateways know the API key.
@@ -147,12 +90,18 @@ fn local_port(cluster: &Cluster) -> anyhow::Result<u16> {
     if let Some(port) = forwards.iter().filter(|forward| forward.alive).find_map(|forward| port_of(&forward.listen)) {
         return Ok(port);
     }
-    if let Ok(port) = std::env::var("PLENUM_PORT") {
-        return port.parse().context("PLENUM_PORT is not a port");
+    if let Some(port) = port_of_environment()? {
+        return Ok(port);
     }
     (FIRST_PORT..FIRST_PORT + PORTS_TRIED)
         .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
         .with_context(|| format!("the ports {FIRST_PORT} and following are taken: set PLENUM_PORT to a free one"))
+}
+
+/// PLENUM_PORT, when it is set.
+fn port_of_environment() -> anyhow::Result<Option<u16>> {
+    let value = std::env::var("PLENUM_PORT").ok().filter(|value| !value.is_empty());
+    value.map(|port| port.parse().context("PLENUM_PORT is not a port")).transpose()
 }
 
 fn say_more(target: &Target, images: &Images) {
@@ -165,20 +114,4 @@ fn say_more(target: &Target, images: &Images) {
         println!("  plenumctl:  {} flow {ROOM}", plenumctl.display());
     }
     println!();
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_example_pools_follow_the_regions_of_the_cluster() {
-        let workspace = Workspace::locate().unwrap();
-        let pools = pools_for(&workspace, &["mars".to_owned()]).unwrap();
-        let pool: Value = serde_json::from_str(&pools).unwrap();
-        assert_eq!(pool["spec"]["region"], "mars");
-        let regions = ["a", "b", "c"].map(str::to_owned);
-        assert_eq!(pools_for(&workspace, &regions).unwrap().split("\n---\n").count(), EXAMPLE_POOLS);
-        assert!(pools_for(&workspace, &[]).unwrap_err().to_string().contains("topology.kubernetes.io/region"));
-    }
 }

@@ -99,8 +99,8 @@ fn schemas() -> Vec<Case> {
             "null equals omitted in a pool",
             json!({ "zones": null, "template": { "image": null, "resources": null }, "exposure": null, "capacity": { "perPod": null } }),
         ),
-        schema("a role that this version does not run is refused", json!({ "role": "TURN" }))
-            .refused("supported values: \"Media\""),
+        schema("a role that this version does not run is refused", json!({ "role": "Colocated" }))
+            .refused("supported values: \"Media\", \"TURN\""),
         schema("a pool may be scaled to nothing", json!({ "replicas": 0 })),
         schema("fewer pods than none are refused", json!({ "replicas": -1 })).refused("greater than or equal to 0"),
         schema("a zone is named once", json!({ "zones": ["a", "a"] })).refused("Duplicate value"),

@@ -62,6 +62,13 @@ fn schemas() -> Vec<Case> {
             .refused("supported values: \"MediaServer\""),
         schema("signaling at the media node is refused", json!({ "signaling": { "mode": "Direct" } }))
             .refused("supported values: \"Gateway\""),
+        schema(
+            "relays always, of some pools, are taken",
+            json!({ "relay": { "policy": "Always", "poolSelector": { "matchLabels": { "tier": "gold" } } } }),
+        ),
+        schema("null equals omitted in relay", json!({ "relay": { "policy": null, "poolSelector": null } })),
+        schema("a relay policy that does not exist is refused", json!({ "relay": { "policy": "Sometimes" } }))
+            .refused("Fallback"),
         schema("the lowest bit rate is taken", json!({ "media": { "maxBitrateKbps": 30 } })),
         schema("a bit rate below the lowest is refused", json!({ "media": { "maxBitrateKbps": 29 } }))
             .refused("greater than or equal to 30"),

@@ -3,35 +3,77 @@
 use crate::schema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// How clients reach the pods.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("x-kubernetes-validations" = [
+    // The API server checks the default `{}` before it fills it in: hence has().
+    schema::rule(
+        "!has(self.type) || self.type == 'LoadBalancer' || !has(self.address) || !has(self.address.source) || self.address.source != 'LoadBalancer'",
+        "address.source LoadBalancer is the address of the pool's balancer: set exposure.type to LoadBalancer too, or choose another source",
+    ),
+    schema::rule(
+        "!has(self.type) || self.type != 'LoadBalancer' || !has(self.address) || !has(self.address.source) || self.address.source in ['LoadBalancer', 'Static']",
+        "with exposure.type LoadBalancer the pods do not listen on nodes' addresses: leave address.source out, or set it to LoadBalancer or Static",
+    ),
+    schema::rule(
+        "!has(self.type) || self.type == 'LoadBalancer' || !has(self.service) || ((!has(self.service.annotations) || size(self.service.annotations) == 0) && (!has(self.service.externalTrafficPolicy) || self.service.externalTrafficPolicy == 'Local'))",
+        "exposure.service is only used with exposure.type LoadBalancer: set the type, or remove service",
+    ),
+]))]
 pub struct Exposure {
     /// Whose network the pods listen on.
     #[serde(rename = "type")]
     pub kind: ExposureType,
-    /// Host ports of the pods. Each pod takes workers + 2 of them, by its slot number.
+    /// Host ports of the pods, by their slot number. A media pod takes workers + 2 of them; a TURN pod takes 2, and only
+    /// with HostNetwork.
     pub port_range: PortRange,
     /// Which address clients are told.
     pub address: Address,
+    /// The Service of a pool with type LoadBalancer.
+    pub service: ServiceExposure,
+}
+
+/// The Service of a pool with type LoadBalancer.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ServiceExposure {
+    /// Annotations of the Service: clouds take their settings from there.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "schema::annotations")]
+    pub annotations: BTreeMap<String, String>,
+    /// Local keeps the clients' addresses, by which quotas count, and sends nothing around another node.
+    pub external_traffic_policy: TrafficPolicy,
+}
+
+/// Which nodes' pods a balancer's traffic may go to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+pub enum TrafficPolicy {
+    /// Those of the node that it arrives at.
+    #[default]
+    Local,
+    /// Any; clients' addresses are lost.
+    Cluster,
 }
 
 /// Whose network the pods listen on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 pub enum ExposureType {
-    /// Their own; the media ports are host ports.
+    /// Their own; media ports, or TURN listeners, are host ports.
     #[default]
     HostPort,
     /// The node's. Namespaces with Pod Security "baseline" or "restricted" forbid it, and HostPort too.
     HostNetwork,
+    /// Their own, behind one Service of type LoadBalancer per pool. Only with role TURN.
+    LoadBalancer,
 }
 
 /// First and last port.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = [
-    // The API server checks the default `{}` before it fills it in: hence has().
     schema::rule(
         "!has(self.min) || !has(self.max) || self.min <= self.max",
         "portRange.min must not be above portRange.max",
@@ -74,7 +116,8 @@ impl Default for PortRange {
     ),
 ]))]
 pub struct Address {
-    /// Where it comes from. Unset: the node's ExternalIP, or its InternalIP when it has none; status says which.
+    /// Where it comes from. Unset: the balancer's with type LoadBalancer, else the node's ExternalIP, or its InternalIP
+    /// when it has none; status says which.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<AddressSource>,
     /// The addresses, with `source: Static`: every pod of the pool is told to be there, so the pool should have one pod or a balancer that keeps ports.
@@ -90,6 +133,8 @@ pub enum AddressSource {
     NodeExternalIP,
     /// Addresses of type InternalIP in the node's status.
     NodeInternalIP,
+    /// The status of the pool's Service.
+    LoadBalancer,
     /// Given in `addresses`.
     Static,
 }

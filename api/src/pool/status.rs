@@ -14,13 +14,13 @@ pub struct RelayPoolStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub observed_generation: Option<i64>,
-    /// Pods that take rooms or will; draining ones are not counted.
+    /// Pods that take rooms or allocations, or will; draining ones are not counted.
     #[schemars(range(min = 0))]
     pub replicas: i32,
     /// Those of them that are ready.
     #[schemars(range(min = 0))]
     pub ready_replicas: i32,
-    /// Pods that take no new rooms and leave when they are empty.
+    /// Pods that take no new ones and leave when they are empty.
     #[schemars(range(min = 0))]
     pub draining_replicas: i32,
     /// Label selector of the pods that `replicas` counts, for autoscalers.
@@ -44,16 +44,21 @@ pub struct RelayPoolStatus {
 #[serde(rename_all = "camelCase", default)]
 pub struct CapacityStatus {
     /// Of all ready pods.
-    pub total: ParticipantCount,
+    pub total: CapacityCount,
     /// Reserved or in use.
-    pub used: ParticipantCount,
+    pub used: CapacityCount,
 }
 
-/// A number of participants.
+/// A number of participants (role Media) or allocations (role TURN).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
-pub struct ParticipantCount {
+pub struct CapacityCount {
     /// Participants.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
-    pub participants: i64,
+    pub participants: Option<i64>,
+    /// Allocations.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub allocations: Option<i64>,
 }

@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Template {
-    /// Image of the media node. Unset: the operator's own version.
+    /// Image of the pods. Unset: the operator's own version.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub image: Option<String>,
-    /// Resources of the media node's container.
+    /// Resources of the pods' container.
     pub resources: Resources,
     /// Labels that nodes must have, besides those of region and zones.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]

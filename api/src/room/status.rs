@@ -16,7 +16,7 @@ pub struct RoomStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub observed_generation: Option<i64>,
-    /// Accepted, Scheduled, SignalingReady, Ready, Disrupted.
+    /// Accepted, Scheduled, RelayReady, SignalingReady, Ready, Disrupted.
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
     /// Which way the media goes.
@@ -29,6 +29,11 @@ pub struct RoomStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "atomic"))]
     pub assignments: Vec<Assignment>,
+    /// RelayPools of role TURN that the room's clients may use, by namespace and name; a client gets one of their ready pods
+    /// when it joins.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MAX_RELAY_POOLS), extend("x-kubernetes-list-type" = "atomic"))]
+    pub relay_pools: Vec<RelayPoolRef>,
     /// The media pod in short, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 320))]
@@ -50,6 +55,10 @@ pub struct RoomStatus {
 pub enum FlowName {
     /// Client, media node, client; signaling by the gateway.
     MediaServer,
+    /// As MediaServer, with every leg by a relay.
+    MediaServerRelayed,
+    /// As MediaServer, with some legs by a relay.
+    MediaServerRelayedOneSide,
 }
 
 /// Whether a flow was seen or is only what the spec plans.
@@ -143,6 +152,24 @@ pub struct Assignment {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
     pub endpoints: Vec<Endpoint>,
+}
+
+/// Most RelayPools in one status.
+pub const MAX_RELAY_POOLS: usize = 64;
+
+/// A RelayPool that the room's clients may use.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RelayPoolRef {
+    /// Namespace.
+    #[schemars(length(max = 63))]
+    pub namespace: String,
+    /// Name.
+    #[schemars(length(max = 63))]
+    pub name: String,
+    /// Region.
+    #[schemars(length(max = 63))]
+    pub region: String,
 }
 
 /// What an endpoint is for.

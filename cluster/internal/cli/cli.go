@@ -86,7 +86,7 @@ func rootCommand() *cobra.Command {
 		upCommand(o), downCommand(o), statusCommand(o), kubeconfigCommand(o),
 		toolCommand(o, "kubectl", "Run kubectl on the cluster", "plenum-kube", "kubectl"),
 		toolCommand(o, "helm", "Run Helm on the cluster", "helm"),
-		loadImageCommand(o), packImageCommand(), nodeCommand(o), clientCommand(o), forwardCommand(o), treeCommand(),
+		loadImageCommand(o), packImageCommand(), nodeCommand(o), clientCommand(o), forwardCommand(o), registryCommand(o), treeCommand(),
 	)
 	return root
 }

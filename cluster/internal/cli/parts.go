@@ -35,7 +35,7 @@ func nodeCommand(o *options) *cobra.Command {
 
 func clientCommand(o *options) *cobra.Command {
 	command := &cobra.Command{Use: "client", Short: "Clients: network namespaces in a region, where browsers run"}
-	command.AddCommand(clientAddCommand(o), clientExecCommand(o), clientRemoveCommand(o), clientListCommand(o))
+	command.AddCommand(clientAddCommand(o), clientExecCommand(o), clientRemoveCommand(o), clientListCommand(o), clientFirewallCommand(o))
 	return command
 }
 
@@ -131,6 +131,26 @@ func forwardCommand(o *options) *cobra.Command {
 	return command
 }
 
+func registryCommand(o *options) *cobra.Command {
+	var login string
+	command := &cobra.Command{Use: "registry", Args: cobra.NoArgs,
+		Short: "Run an image registry, in the background until the cluster is down, and print how its images' names begin",
+		RunE: func(command *cobra.Command, _ []string) error {
+			c, err := o.open()
+			if err != nil {
+				return err
+			}
+			registry, err := c.AddRegistry(command.Context(), login)
+			if err != nil {
+				return err
+			}
+			fmt.Println(registry.Name)
+			return nil
+		}}
+	command.Flags().StringVar(&login, "login", "", "ask for a `NAME:PASSWORD`; by default nobody is asked")
+	return command
+}
+
 func statusCommand(o *options) *cobra.Command {
 	var output string
 	command := &cobra.Command{Use: "status", Short: "Show the cluster; exit 3 when it is not running", Args: cobra.NoArgs,
@@ -180,6 +200,9 @@ func printStatus(s cluster.Status) error {
 	}
 	for _, f := range s.Forwards {
 		fmt.Printf("\nforward %s -> %s (%s)\n", f.Listen, f.To, pid(f.PID, f.Alive))
+	}
+	if r := s.Registry; r != nil {
+		fmt.Printf("\nregistry %s (%s)\n", r.Name, pid(r.PID, r.Alive))
 	}
 	return nil
 }

@@ -123,6 +123,9 @@ func (c *Cluster) endClient(ctx context.Context, record state.Tree) error {
 	if err := proc.KillAll(processes, clearTimeout); err != nil {
 		return err
 	}
+	if err := host.RemoveChains(ctx, c.plan.ClientChain(record.Slot)); err != nil {
+		return err
+	}
 	if err := host.RemoveLink(ctx, c.plan.ClientLink(record.Slot)); err != nil {
 		return err
 	}

@@ -104,7 +104,7 @@ func (c *Cluster) clearNetwork(ctx context.Context, indexKnown bool) error {
 				return err
 			}
 		}
-		if err := host.RemoveChains(ctx, p.ForwardChain(), p.OutputChain()); err != nil {
+		if err := host.RemoveChains(ctx, append(p.ChainsOfClients(owned), p.ForwardChain(), p.OutputChain())...); err != nil {
 			return err
 		}
 	}

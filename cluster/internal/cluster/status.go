@@ -22,6 +22,7 @@ type Status struct {
 	Nodes        []NodeStatus       `json:"nodes"`
 	Clients      []ClientStatus     `json:"clients"`
 	Forwards     []ForwardStatus    `json:"forwards"`
+	Registry     *RegistryStatus    `json:"registry,omitempty"`
 }
 
 // ControlPlaneStatus: Ready is the API server's own word.
@@ -79,6 +80,9 @@ func (c *Cluster) Status(ctx context.Context) (Status, error) {
 		return Status{}, err
 	}
 	if s.Forwards, err = c.Forwards(); err != nil {
+		return Status{}, err
+	}
+	if s.Registry, err = c.Registry(); err != nil {
 		return Status{}, err
 	}
 	return s, nil

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"strings"
 )
 
 // MaxIndex is the highest index that the address ranges have room for.
@@ -126,6 +127,20 @@ func (p Plan) NodeLink(n Node) string { return fmt.Sprintf("%sn%d", p.LinkPrefix
 
 // ClientLink is the router's end of a client's link.
 func (p Plan) ClientLink(slot int) string { return fmt.Sprintf("%sc%d", p.LinkPrefix(), slot) }
+
+// ClientChain is the chain of the firewall of the client in a slot.
+func (p Plan) ClientChain(slot int) string { return fmt.Sprintf("PLENUM-C%d-%d", p.Index, slot) }
+
+// ChainsOfClients picks, out of chains, those of clients' firewalls of this index.
+func (p Plan) ChainsOfClients(chains []string) []string {
+	var found []string
+	for _, chain := range chains {
+		if strings.HasPrefix(chain, fmt.Sprintf("PLENUM-C%d-", p.Index)) {
+			found = append(found, chain)
+		}
+	}
+	return found
+}
 
 // ForwardChain is the chain that packets between links pass.
 func (p Plan) ForwardChain() string { return fmt.Sprintf("PLENUM-F%d", p.Index) }

@@ -90,6 +90,17 @@ func TestLinkAndChainNamesFitTheKernelAndAreNoPrefixOfAnothers(t *testing.T) {
 	}
 }
 
+func TestChainsOfClientsAreThoseOfTheirIndexOnly(t *testing.T) {
+	one, ten := Plan{Name: "a", Index: 1}, Plan{Name: "b", Index: 10}
+	chains := []string{one.ClientChain(3), ten.ClientChain(3), one.ForwardChain(), one.ClientChain(MaxClients)}
+	if found := one.ChainsOfClients(chains); len(found) != 2 || found[0] != chains[0] || found[1] != chains[3] {
+		t.Errorf("of %v index 1 has %v", chains, found)
+	}
+	if len(one.ClientChain(MaxClients)) > 28 {
+		t.Errorf("%s is longer than a chain's name may be", one.ClientChain(MaxClients))
+	}
+}
+
 func TestNamesThatCannotBeUsedAreRefused(t *testing.T) {
 	for _, name := range []string{"", "UPPER", "a/b", "..", "-a", "a-", "a b", strings.Repeat("a", 33)} {
 		if _, err := New(name, 0); err == nil {

@@ -93,10 +93,12 @@ const (
 	Node         Kind = "node"
 	Client       Kind = "client"
 	Forward      Kind = "forward"
+	Registry     Kind = "registry"
 )
 
 // Tree is the record of a process tree: its first process, and what clients and
-// forwarders are made from. Slot and Region are set for clients; Listen and To for forwarders.
+// forwarders are made from. Slot and Region are set for clients; Listen and To for
+// forwarders and the registry, which has a Login too.
 type Tree struct {
 	Kind    Kind         `json:"kind"`
 	Name    string       `json:"name"`
@@ -105,6 +107,7 @@ type Tree struct {
 	Region  string       `json:"region,omitempty"`
 	Listen  string       `json:"listen,omitempty"`
 	To      string       `json:"to,omitempty"`
+	Login   string       `json:"login,omitempty"`
 }
 
 func (d Directory) treePath(kind Kind, name string) string {

@@ -20,6 +20,9 @@ import (
 // ContainerdSocket is where a node's containerd listens, seen from inside of the node.
 const ContainerdSocket = "/run/containerd/containerd.sock"
 
+// RegistryHosts is the directory of the state that tells containerd how registries are reached, one directory for each.
+const RegistryHosts = "registries"
+
 // runNode is containerd, the kubelet and the service proxy.
 func runNode(ctx context.Context, directory state.Directory, p plan.Plan, name string) error {
 	node, err := p.Node(name)
@@ -95,7 +98,7 @@ func writeContainerdConfig(name string) error {
 	if overlayWorks("/var/lib") {
 		snapshotter = "overlayfs"
 	}
-	text := fmt.Sprintf(containerdConfig, snapshotter, plugins, Inside.Path("nodes", name, "cni"))
+	text := fmt.Sprintf(containerdConfig, snapshotter, plugins, Inside.Path("nodes", name, "cni"), Inside.Path(RegistryHosts))
 	if err := state.WriteFile(Inside.Path("nodes", name, "containerd.toml"), []byte(text), 0o644); err != nil {
 		return err
 	}
@@ -114,6 +117,8 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "%s"
     conf_dir = "%s"
+  [plugins."io.containerd.grpc.v1.cri".registry]
+    config_path = "%s"
 `
 
 func both(first, second func(context.Context) error) func(context.Context) error {

@@ -1,5 +1,5 @@
 // Package tree is what runs inside of a process tree: the control plane, a
-// node, a client or a forwarder. The first process of a tree is process 1 of
+// node, a client, a forwarder or the registry. The first process of a tree is process 1 of
 // namespaces of its own; when it dies the kernel ends everything below it, and
 // that is how a tree is removed. Nothing here outlives its tree.
 package tree
@@ -46,6 +46,8 @@ func Run(ctx context.Context, directory state.Directory, kind state.Kind, name s
 		return runClient(ctx, directory, cluster.Plan, name)
 	case state.Forward:
 		return runForward(ctx, directory, name)
+	case state.Registry:
+		return runRegistry(ctx, directory, cluster.Plan, name)
 	}
 	return fmt.Errorf("there is no tree of the kind %q", kind)
 }

@@ -1,7 +1,10 @@
 //! Which way a room's media goes: the node's legs with the place of the media pod and of this gateway.
 
+mod relays;
+
 use super::{CALL_TIMEOUT, Gateway, refusal_of};
-use plenum_protocol::flow::{FlowReport, RoomLegs, count_legs, media_server_flow};
+use plenum_api::room::RelayPolicy;
+use plenum_protocol::flow::{Basis, FlowName, FlowReport, RoomLegs, count_legs, media_server_flow};
 use plenum_protocol::ids::RoomName;
 use plenum_protocol::problem::Code;
 use plenum_signaling::Refusal;
@@ -9,11 +12,11 @@ use plenum_signaling::Refusal;
 impl Gateway {
     /// Legs with addresses; a room that is not bound has none.
     pub(super) async fn room_flow(&self, room: &RoomName) -> Result<FlowReport, Refusal> {
-        if self.0.routes.get(room).is_none() {
+        let Some(route) = self.0.routes.get(room) else {
             return Err(Refusal::new(Code::NotFound, format!("there is no Room {room}")));
-        }
+        };
         let bound = self.bound_now(room);
-        let legs = match &bound {
+        let mut legs = match &bound {
             None => Vec::new(),
             Some(bound) => {
                 let path = format!("/v1/rooms/{}/legs?epoch={}", bound.uid, bound.epoch);
@@ -29,7 +32,11 @@ impl Gateway {
             }
         };
         let counts = count_legs(&legs);
-        let (flow, basis) = media_server_flow(counts);
+        let (flow, basis) = match (media_server_flow(counts), route.relays.policy) {
+            ((_, Basis::Planned), RelayPolicy::Always) => (FlowName::MediaServerRelayed, Basis::Planned),
+            (seen, _) => seen,
+        };
+        self.ask_relays(&mut legs).await;
         Ok(FlowReport {
             room: room.clone(),
             flow,

@@ -1,5 +1,6 @@
 //! Joining a room by its socket: opens the node's room socket, says who joins, and starts the pipe.
 
+mod losses;
 mod pipe;
 
 use super::binding::{Bound, SOCKET_PATIENCE};
@@ -7,6 +8,7 @@ use super::{Gateway, SourceAddress};
 use crate::metrics::NodeError;
 use crate::routes::Standing;
 use futures_util::{SinkExt as _, StreamExt as _};
+use losses::Losses;
 use pipe::Pipe;
 use plenum_protocol::control::NodeJoin;
 use plenum_protocol::problem::{Code, Problem};
@@ -47,7 +49,8 @@ impl Gateway {
         }
         self.0.counters.socket_joined(started.elapsed().as_secs_f64());
         let (counters, closing) = (self.0.counters.clone(), self.0.closing.clone());
-        tokio::spawn(Pipe { node, bound, route, closing, from_client, to_client, counters, permit }.run());
+        let losses = Losses::new(&self.0.relays);
+        tokio::spawn(Pipe { node, bound, route, losses, closing, from_client, to_client, counters, permit }.run());
         Ok(RoomConnection { to_room, from_room })
     }
 

@@ -2,7 +2,7 @@
 
 use plenum_api::Room;
 use plenum_api::conditions::{ACCEPTED, READY, SCHEDULED, Truth};
-use plenum_api::room::{Assignment, Binding, DesiredState};
+use plenum_api::room::{Assignment, Binding, DesiredState, RelayPolicy, RelayPoolRef};
 use plenum_protocol::control::node_san;
 use plenum_protocol::flow::MediaPlace;
 use plenum_protocol::ids::{Epoch, RoomName, RoomUid};
@@ -38,6 +38,15 @@ pub enum Standing {
     Closed,
 }
 
+/// Whether the room's clients go by relays, and by which.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RelayRules {
+    /// When.
+    pub policy: RelayPolicy,
+    /// Pools that they may use.
+    pub pools: Vec<RelayPoolRef>,
+}
+
 /// A room and its binding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
@@ -49,6 +58,8 @@ pub struct Route {
     pub epoch: Epoch,
     /// What it can do.
     pub standing: Standing,
+    /// Relays of its clients.
+    pub relays: RelayRules,
 }
 
 impl Place {
@@ -79,7 +90,9 @@ impl Route {
         let metadata = &room.metadata;
         let name = RoomName { namespace: metadata.namespace.clone()?, name: metadata.name.clone()? };
         let uid = metadata.uid.as_ref()?.parse().ok()?;
-        Some(Self { name, uid, epoch: Epoch(room.epoch()), standing: standing(room) })
+        let pools = room.status.as_ref().map_or_else(Vec::new, |status| status.relay_pools.clone());
+        let relays = RelayRules { policy: room.spec.relay.policy, pools };
+        Some(Self { name, uid, epoch: Epoch(room.epoch()), standing: standing(room), relays })
     }
 }
 
@@ -145,6 +158,15 @@ mod tests {
             (Epoch(3), "node.media.plenum.internal at 10.0.0.7:7443")
         );
         assert_eq!(place.media.zone.as_deref(), Some("eu-a"));
+    }
+
+    #[test]
+    fn relays_are_those_that_spec_and_status_say() {
+        let mut status = bound();
+        status["relayPools"] = json!([{"namespace": "turn", "name": "eu-turn", "region": "eu"}]);
+        let route = Route::of(&room(json!({"relay": {"policy": "Always"}}), status)).unwrap();
+        assert_eq!((route.relays.policy, route.relays.pools[0].name.as_str()), (RelayPolicy::Always, "eu-turn"));
+        assert_eq!(Route::of(&room(json!({}), bound())).unwrap().relays, RelayRules::default());
     }
 
     #[test]

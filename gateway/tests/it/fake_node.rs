@@ -6,7 +6,7 @@ use axum::extract::{Path, Query, State};
 use axum::response::IntoResponse;
 use axum::routing::{get, patch, post};
 use plenum_protocol::control::{IfMatch, NodeJoin, OpenSession, PatchSession, SessionOpened, SessionPatched, node_san};
-use plenum_protocol::flow::{Leg, LegEnd, LegRole, LegState, RoomLegs};
+use plenum_protocol::flow::{Leg, LegBytes, LegEnd, LegRelay, LegRole, LegState, RoomLegs};
 use plenum_protocol::ids::{Epoch, RoomUid};
 use plenum_protocol::problem::Code;
 use plenum_protocol::room::{ClientMessage, RosterEntry, ServerMessage};
@@ -36,6 +36,8 @@ pub(crate) struct FakeNode {
     pub(crate) grants: Arc<Mutex<HashMap<RoomUid, Epoch>>>,
     /// How often a session was refused for want of a grant.
     pub(crate) refusals: Arc<Mutex<usize>>,
+    /// The relay and port that the one leg comes from.
+    from: Arc<Mutex<(Option<LegRelay>, u16)>>,
     pub(crate) stop: Shutdown,
     ends: mpsc::Sender<NodeEnd>,
 }
@@ -45,7 +47,8 @@ impl FakeNode {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (sender, ends) = mpsc::channel(64);
         let (grants, refusals, stop) = (Arc::default(), Arc::default(), Shutdown::new());
-        let node = Self { addr: listener.local_addr().unwrap(), grants, refusals, stop, ends: sender };
+        let from = Arc::new(Mutex::new((None, 7)));
+        let node = Self { addr: listener.local_addr().unwrap(), grants, refusals, from, stop, ends: sender };
         let issued = authority.issue(&node_san(namespace), SystemTime::now()).unwrap();
         let identity = Arc::new(Identity::from_issued(&issued).unwrap());
         tokio::spawn(mtls::serve(listener, identity, node.router(), node.stop.clone()));
@@ -54,6 +57,11 @@ impl FakeNode {
 
     pub(crate) fn grant(&self, uid: &RoomUid, epoch: Epoch) {
         self.grants.lock().unwrap().insert(uid.clone(), epoch);
+    }
+
+    /// From now on the leg comes from `port` of this relay.
+    pub(crate) fn relayed(&self, relay: Option<LegRelay>, port: u16) {
+        *self.from.lock().unwrap() = (relay, port);
     }
 
     fn router(&self) -> Router {
@@ -133,7 +141,8 @@ async fn legs(
     Query(at): Query<AtEpoch>,
 ) -> Result<JsonBody<RoomLegs>, ProblemResponse> {
     node.check(&uid, at.epoch)?;
-    let end = || LegEnd { candidate_type: None, address: Some("192.0.2.1".into()), port: Some(7) };
+    let (relay, port) = node.from.lock().unwrap().clone();
+    let end = |port| LegEnd { candidate_type: None, address: Some("192.0.2.1".into()), port: Some(port) };
     let leg = Leg {
         session: "S-1".parse().unwrap(),
         participant: "PA_1".parse().unwrap(),
@@ -142,13 +151,15 @@ async fn legs(
         publication: "PU_1".parse().unwrap(),
         state: LegState::Connected,
         gateway: "gateway-b".into(),
-        client: end(),
-        node: end(),
+        client: end(port),
+        node: end(7),
         protocol: "udp".into(),
         rtt_micros: None,
         receive_kbps: 1,
         send_kbps: 0,
         packets: 9,
+        bytes: LegBytes::default(),
+        relay,
         client_view: None,
     };
     Ok(JsonBody(RoomLegs { uid, epoch: at.epoch, legs: vec![leg] }))

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that fails is a test that fails")]
 
 mod fake_node;
+mod fake_relay;
 mod http_sessions;
+mod relays;
 mod sockets;
 mod world;

@@ -1,6 +1,7 @@
 //! One gateway with keys, rooms, a node and a leader, reachable over HTTP.
 
 use crate::fake_node::{FakeNode, NodeEnd};
+use crate::fake_relay::FakeRelay;
 use axum::Router;
 use axum::body::Body;
 use axum::routing::post;
@@ -8,7 +9,9 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use http::{Request, Response};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use plenum_gateway::{ApiKeys, Counters, Gateway, Leader, Parts, Place, Rates, Route, Routes, SocketPermits, Standing};
+use plenum_gateway::{
+    ApiKeys, Counters, Gateway, Leader, Parts, Place, Rates, RelayRules, Relays, Route, Routes, SocketPermits, Standing,
+};
 use plenum_protocol::control::{GATEWAY_SAN, OPERATOR_SAN};
 use plenum_protocol::flow::MediaPlace;
 use plenum_protocol::ids::{Epoch, RoomName};
@@ -38,6 +41,11 @@ pub(crate) type Client = WebSocketStream<MaybeTlsStream<TcpStream>>;
 pub(crate) struct World {
     pub(crate) routes: Routes,
     pub(crate) node: FakeNode,
+    /// The directory of relays.
+    pub(crate) relays: Relays,
+    /// The control API of all of them.
+    pub(crate) relay: FakeRelay,
+    pub(crate) relay_addr: SocketAddr,
     pub(crate) ends: mpsc::Receiver<NodeEnd>,
     /// What the leader was asked to bind.
     pub(crate) binds: mpsc::Receiver<BindRequest>,
@@ -51,6 +59,8 @@ impl World {
         let authority = Authority::generate(SystemTime::now()).unwrap();
         let (node, ends) = FakeNode::start(&authority, "media").await;
         let (leader, binds) = leader(&authority).await;
+        let (relay, relay_addr) = FakeRelay::start(&authority).await;
+        let relays = Relays::new();
         let issued = authority.issue(GATEWAY_SAN, SystemTime::now()).unwrap();
         let client = ControlClient::new(Arc::new(Identity::from_issued(&issued).unwrap()));
         let (routes, closing, keys) = (Routes::new(), Shutdown::new(), ApiKeys::new());
@@ -63,11 +73,13 @@ impl World {
             region: Some("eu".into()),
             keys,
             routes: routes.clone(),
+            relays: relays.clone(),
             leader,
             client,
             counters: Counters::new(),
             requests: Rates::new(100),
             tokens: Rates::new(1),
+            ice_servers: Rates::new(1),
             sockets: SocketPermits::new(10, 10, 10),
             closing: closing.clone(),
         });
@@ -75,13 +87,19 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         tokio::spawn(serve_plain(listener, router.clone(), Limits::default(), Shutdown::new()));
-        Self { routes, node, ends, binds, closing, router, addr }
+        Self { routes, node, relays, relay, relay_addr, ends, binds, closing, router, addr }
     }
 
     /// Applies the room as bound to the node under `epoch`, and the node's grant for it.
     pub(crate) fn bind(&self, epoch: i64) {
         self.node.grant(&"uid-1".parse().unwrap(), Epoch(epoch));
         self.routes.apply(self.bound(epoch));
+    }
+
+    /// The same, with relays.
+    pub(crate) fn bind_with(&self, epoch: i64, relays: RelayRules) {
+        self.node.grant(&"uid-1".parse().unwrap(), Epoch(epoch));
+        self.routes.apply(Route { relays, ..self.bound(epoch) });
     }
 
     pub(crate) fn bound(&self, epoch: i64) -> Route {
@@ -140,7 +158,7 @@ pub(crate) async fn next(client: &mut Client) -> Option<ServerMessage> {
 
 pub(crate) fn route(epoch: i64, standing: Standing) -> Route {
     let name = RoomName { namespace: "team-a".into(), name: "demo".into() };
-    Route { name, uid: "uid-1".parse().unwrap(), epoch: Epoch(epoch), standing }
+    Route { name, uid: "uid-1".parse().unwrap(), epoch: Epoch(epoch), standing, relays: RelayRules::default() }
 }
 
 pub(crate) fn unbound(awaits_participant: bool) -> Route {

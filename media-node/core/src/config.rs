@@ -21,6 +21,8 @@ pub struct RoomLimits {
     pub max_bitrate_kbps: u32,
     /// Most sessions at once.
     pub max_sessions: u32,
+    /// Connectivity checks that do not come from a relay of the cluster are dropped.
+    pub relay_only: bool,
 }
 
 /// Bounds of one engine.

@@ -50,6 +50,8 @@ pub struct Drops {
     pub stun_too_many_sources: u64,
     /// STUN over a session's bound per second.
     pub stun_too_frequent: u64,
+    /// STUN that did not come by a relay, of a session that must.
+    pub stun_not_relayed: u64,
     /// DTLS that its endpoint refused.
     pub dtls_refused: u64,
     /// (S)RTP or (S)RTCP before the keys are there.
@@ -85,7 +87,7 @@ pub struct Drops {
 impl Drops {
     /// Every drop with a stable name for a metric label.
     #[must_use]
-    pub fn named(&self) -> [(&'static str, u64); 22] {
+    pub fn named(&self) -> [(&'static str, u64); 23] {
         [
             ("NotWebrtc", self.not_webrtc),
             ("UnknownSource", self.unknown_source),
@@ -94,6 +96,7 @@ impl Drops {
             ("StunUnauthenticated", self.stun_unauthenticated),
             ("StunTooManySources", self.stun_too_many_sources),
             ("StunTooFrequent", self.stun_too_frequent),
+            ("StunNotRelayed", self.stun_not_relayed),
             ("DtlsRefused", self.dtls_refused),
             ("BeforeKeys", self.before_keys),
             ("RtpMalformed", self.rtp_malformed),

@@ -1,11 +1,12 @@
 //! The engine: owns rooms, sessions and publications, and routes between them.
 //!
 //! The parts: `commands` (what the owner asks for), `receive` (datagrams in), `pump` (what transports want),
-//! `timeouts` (what is due). Single-threaded; no method blocks or reads a clock.
+//! `relayed` (who comes by a relay), `timeouts` (what is due). Single-threaded; no method blocks or reads a clock.
 
 mod commands;
 mod pump;
 mod receive;
+mod relayed;
 mod timeouts;
 
 use crate::config::{EngineConfig, RoomKey, RoomLimits, SessionKey};
@@ -16,6 +17,7 @@ use crate::forward;
 use crate::media::publication::{AUDIO, Publication, VIDEO};
 use crate::media::token_bucket::TokenBucket;
 use crate::random::Random;
+use crate::relays::RelayTable;
 use crate::session::{Media, Session, SessionPhase, SessionStats};
 use crate::session_error::SessionError;
 use crate::sink::PacketSink;
@@ -26,6 +28,7 @@ use rustc_hash::FxHashMap;
 use slab::Slab;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// A room with its sessions' slots.
@@ -41,6 +44,7 @@ pub struct Engine {
     epoch: Instant,
     outside: Vec<IpAddr>,
     port: u16,
+    relays: Arc<RelayTable>,
     random: Random,
     rooms: FxHashMap<RoomKey, Room>,
     sessions: Slab<Session>,
@@ -71,6 +75,7 @@ impl Engine {
             epoch: now,
             outside: Vec::new(),
             port: 0,
+            relays: Arc::default(),
             random,
             rooms: FxHashMap::default(),
             sessions: Slab::new(),
@@ -91,12 +96,15 @@ impl Engine {
     }
 
     /// Adds a room, or changes the limits of one that is there. A new bit rate bound holds for open publishers too:
-    /// it is enforced, and told with the next bit rate estimate.
+    /// it is enforced, and told with the next bit rate estimate. Open sessions that run directly are ended with
+    /// [`CloseReason::RelayRequired`] when `relay_only` begins.
+    ///
+    /// [`CloseReason::RelayRequired`]: crate::CloseReason::RelayRequired
     ///
     /// # Errors
     /// [`SessionError::Full`].
-    pub fn add_room(&mut self, room: RoomKey, limits: RoomLimits) -> Result<(), SessionError> {
-        if let Some(room) = self.rooms.get_mut(&room) {
+    pub fn add_room(&mut self, key: RoomKey, limits: RoomLimits) -> Result<(), SessionError> {
+        if let Some(room) = self.rooms.get_mut(&key) {
             if room.limits.max_bitrate_kbps != limits.max_bitrate_kbps {
                 let sessions = room.sessions.iter().filter_map(|slot| self.sessions.get(*slot));
                 for session in sessions {
@@ -108,12 +116,13 @@ impl Engine {
                 }
             }
             room.limits = limits;
+            self.apply_relay_only(key);
             return Ok(());
         }
         if self.rooms.len() >= self.config.limits.max_rooms {
             return Err(SessionError::Full);
         }
-        self.rooms.insert(room, Room { limits, sessions: Vec::new() });
+        self.rooms.insert(key, Room { limits, sessions: Vec::new() });
         Ok(())
     }
 
@@ -169,11 +178,13 @@ impl Engine {
             kind: session.kind,
             phase: if session.connected { SessionPhase::Connected } else { SessionPhase::Connecting },
             remote: session.nominated,
+            relay: session.relay.clone(),
             local: self.outside.iter().find(same_family).map(|ip| SocketAddr::new(*ip, self.port)),
             rtt_micros: session.round_trip.map(|span| u32::try_from(span.as_micros()).unwrap_or(u32::MAX)),
             receive_kbps: session.received.kbps(),
             send_kbps: session.sent.kbps(),
             packets: session.packets,
+            bytes: session.bytes,
             audio,
             video,
         }

@@ -1,6 +1,7 @@
 //! What the engine tells its owner.
 
 use crate::config::SessionKey;
+use std::net::SocketAddr;
 
 /// Drained with `Engine::poll_event`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +14,16 @@ pub enum Event {
         audio: bool,
         /// It carries a video track.
         video: bool,
+        /// How it runs.
+        path: Path,
+    },
+    /// A connected session runs another way: a nomination moved it, or a relay turned out to be one. At most one per
+    /// session and second.
+    PathChanged {
+        /// Which session.
+        session: SessionKey,
+        /// How it runs now.
+        path: Path,
     },
     /// The session is over and its state is gone. Not emitted for sessions that the owner closed itself.
     SessionClosed {
@@ -21,6 +32,15 @@ pub enum Event {
         /// Why.
         reason: CloseReason,
     },
+}
+
+/// The nominated pair of a session, from the node's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Path {
+    /// Where its packets come from.
+    pub remote: SocketAddr,
+    /// That is a relay of the cluster.
+    pub relayed: bool,
 }
 
 /// Why a session ended. A fieldless enum, so that its name can be a metric label.
@@ -36,6 +56,8 @@ pub enum CloseReason {
     HandshakeFailed,
     /// The publication that a subscriber received is gone.
     PublicationEnded,
+    /// It ran directly, and its room became one for relays only.
+    RelayRequired,
     /// The transport library panicked; the session was cut off to save the others.
     Internal,
 }
@@ -50,6 +72,7 @@ impl CloseReason {
             Self::HandshakeTimeout => "HandshakeTimeout",
             Self::HandshakeFailed => "HandshakeFailed",
             Self::PublicationEnded => "PublicationEnded",
+            Self::RelayRequired => "RelayRequired",
             Self::Internal => "Internal",
         }
     }

@@ -18,15 +18,17 @@ use std::time::Instant;
 /// Largest RTCP compound that is sent, without protection.
 const MAX_RTCP: usize = 1_200;
 
-/// Sends a ready datagram.
-pub(crate) fn send_raw(to: SocketAddr, bytes: &[u8], counters: &mut Counters, out: &mut dyn PacketSink) {
+/// Sends a ready datagram. Returns the bytes sent.
+pub(crate) fn send_raw(to: SocketAddr, bytes: &[u8], counters: &mut Counters, out: &mut dyn PacketSink) -> usize {
     let Some(room) = out.reserve(to, bytes.len()) else {
         counters.drops.sink_full += 1;
-        return;
+        return 0;
     };
-    if crate::wire::put(room, 0, bytes).is_some() {
-        committed(bytes.len(), counters, out);
+    if crate::wire::put(room, 0, bytes).is_none() {
+        return 0;
     }
+    committed(bytes.len(), counters, out);
+    bytes.len()
 }
 
 fn committed(len: usize, counters: &mut Counters, out: &mut dyn PacketSink) {
@@ -56,6 +58,7 @@ pub(crate) fn flush_publication(
                 sent.count(packet.payload.len());
                 session.packets += 1;
                 session.sent.add(len);
+                session.bytes.sent += len as u64;
             }
         }
     }
@@ -121,6 +124,7 @@ pub(crate) fn resend(
             counters.rtp_resent += 1;
             session.packets += 1;
             session.sent.add(len);
+            session.bytes.sent += len as u64;
         }
     }
 }
@@ -146,6 +150,7 @@ pub(crate) fn send_rtcp(
     }
     if let Some(len) = secure.sealer.rtcp(buffer, len) {
         committed(len, counters, out);
+        session.bytes.sent += len as u64;
     }
 }
 

@@ -1,12 +1,16 @@
 //! Sessions: what callers say and hear of them, and the state of one.
 
 use crate::config::{RoomKey, SessionKey};
+use crate::event::Path;
 use crate::media::rate::Rate;
 use crate::media::sent_track::SentTrack;
 use crate::sdp::IceCredentials;
 use crate::srtp::{KeyError, Opener, Profile, Sealer, split_keying_material};
 use crate::transport::PeerTransport;
+use plenum_protocol::flow::LegBytes;
+use plenum_protocol::relay::RelaySource;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// No authenticated check for this long: the peer does not consent any more (RFC 7675, section 5.1).
@@ -92,6 +96,8 @@ pub struct SessionStats {
     pub phase: SessionPhase,
     /// The client's address in the nominated pair.
     pub remote: Option<SocketAddr>,
+    /// The relay that the address is of; unset: the client speaks directly.
+    pub relay: Option<Arc<RelaySource>>,
     /// The node's outside address of that pair's family, with the worker's port.
     pub local: Option<SocketAddr>,
     /// Round trip in microseconds.
@@ -102,6 +108,8 @@ pub struct SessionStats {
     pub send_kbps: u32,
     /// RTP packets: received from a publisher, sent to a subscriber (resends included).
     pub packets: u64,
+    /// Payload of all its datagrams, whatever they carry.
+    pub bytes: LegBytes,
     /// It carries audio.
     pub audio: bool,
     /// It carries video.
@@ -155,6 +163,14 @@ pub(crate) struct Session {
     pub(crate) sources: Vec<SocketAddr>,
     /// Remote address of the nominated pair.
     pub(crate) nominated: Option<SocketAddr>,
+    /// The relay that it is of.
+    pub(crate) relay: Option<Arc<RelaySource>>,
+    /// Its room is for relays only.
+    pub(crate) relay_only: bool,
+    /// It ran directly when its room became one for relays only: it ends with the next timers.
+    pub(crate) evicted: bool,
+    /// The path that the owner knows.
+    pub(crate) told: Option<Path>,
     pub(crate) secure: Option<Secure>,
     /// ICE and DTLS are done, and the owner knows.
     pub(crate) connected: bool,
@@ -168,6 +184,7 @@ pub(crate) struct Session {
     pub(crate) received: Rate,
     pub(crate) sent: Rate,
     pub(crate) packets: u64,
+    pub(crate) bytes: LegBytes,
     pub(crate) next_tick: Instant,
     /// The earliest entry in the heap of timers.
     pub(crate) timer: Option<Instant>,

@@ -3,13 +3,19 @@
 
 use crate::wire::{array_at, u8_at, u16_at, u32_at};
 use aws_lc_rs::hmac;
+use std::net::{IpAddr, SocketAddr};
 
+const CRC: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
 const MAGIC_COOKIE: u32 = 0x2112_a442;
 const HEADER: usize = 20;
 const MAX_ATTRIBUTES: usize = 32;
 const USERNAME: u16 = 0x0006;
 const MESSAGE_INTEGRITY: u16 = 0x0008;
+const XOR_MAPPED_ADDRESS: u16 = 0x0020;
 const USE_CANDIDATE: u16 = 0x0025;
+const FINGERPRINT: u16 = 0x8028;
+/// RFC 8489, section 14.7.
+const FINGERPRINT_XOR: u32 = 0x5354_554e;
 const ICE_CONTROLLED: u16 = 0x8029;
 const INTEGRITY_LEN: usize = 20;
 
@@ -112,16 +118,60 @@ impl<'a> Binding<'a> {
 
     fn integrity_holds(&self, password: &str) -> Option<bool> {
         let at = self.integrity_at?;
-        // The length field covers everything up to and with the integrity attribute.
-        let len = u16::try_from(at + 4 + INTEGRITY_LEN - HEADER).ok()?;
-        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, password.as_bytes());
-        let mut context = hmac::Context::with_key(&key);
-        context.update(self.message.get(..2)?);
-        context.update(&len.to_be_bytes());
-        context.update(self.message.get(4..at)?);
+        let wanted = integrity_tag(self.message, at, password)?;
         let tag = self.message.get(at + 4..at + 4 + INTEGRITY_LEN)?;
-        Some(aws_lc_rs::constant_time::verify_slices_are_equal(context.sign().as_ref(), tag).is_ok())
+        Some(aws_lc_rs::constant_time::verify_slices_are_equal(wanted.as_ref(), tag).is_ok())
     }
+}
+
+/// Makes the answer to a check name `told` instead of where the check came from, and signs it anew. `None`: it is no such
+/// answer, or of another family; it must not be sent when it was signed.
+pub fn tell(answer: &mut [u8], told: SocketAddr, password: &str) -> Option<()> {
+    let (mut mapped, mut integrity, mut fingerprint) = (None, None, None);
+    let mut at = HEADER;
+    while at < answer.len() {
+        let len = usize::from(u16_at(answer, at + 2)?);
+        match u16_at(answer, at)? {
+            XOR_MAPPED_ADDRESS => mapped = Some(at + 4),
+            MESSAGE_INTEGRITY if len == INTEGRITY_LEN => integrity = Some(at),
+            FINGERPRINT => fingerprint = Some(at),
+            _ => {}
+        }
+        at += 4 + len.next_multiple_of(4);
+    }
+    let (mapped, integrity) = (mapped?, integrity?);
+    // RFC 8489, section 14.2: the mask is the magic cookie, then the transaction.
+    let mask: [u8; 16] = array_at(answer, 4)?;
+    let (family, octets) = match told.ip() {
+        IpAddr::V4(ip) => (1, ip.octets().to_vec()),
+        IpAddr::V6(ip) => (2, ip.octets().to_vec()),
+    };
+    if u8_at(answer, mapped + 1)? != family {
+        return None;
+    }
+    let port = told.port().to_be_bytes();
+    let masked = |(byte, mask): (&u8, &u8)| byte ^ mask;
+    let value: Vec<u8> = port.iter().zip(&mask).map(masked).chain(octets.iter().zip(&mask).map(masked)).collect();
+    answer.get_mut(mapped + 2..mapped + 2 + value.len())?.copy_from_slice(&value);
+    let tag = integrity_tag(answer, integrity, password)?;
+    answer.get_mut(integrity + 4..integrity + 4 + INTEGRITY_LEN)?.copy_from_slice(tag.as_ref());
+    if let Some(at) = fingerprint {
+        let sum = CRC.checksum(answer.get(..at)?) ^ FINGERPRINT_XOR;
+        answer.get_mut(at + 4..at + 8)?.copy_from_slice(&sum.to_be_bytes());
+    }
+    Some(())
+}
+
+/// HMAC of a message up to its integrity attribute, which starts at `at`.
+fn integrity_tag(message: &[u8], at: usize, password: &str) -> Option<hmac::Tag> {
+    // The length field covers everything up to and with the integrity attribute.
+    let len = u16::try_from(at + 4 + INTEGRITY_LEN - HEADER).ok()?;
+    let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, password.as_bytes());
+    let mut context = hmac::Context::with_key(&key);
+    context.update(message.get(..2)?);
+    context.update(&len.to_be_bytes());
+    context.update(message.get(4..at)?);
+    Some(context.sign())
 }
 
 /// The kind of a datagram by its first bytes (RFC 7983).
@@ -172,6 +222,34 @@ mod tests {
         assert!(binding.controlled && !binding.use_candidate);
         assert!(binding.is_authentic(PASSWORD));
         assert!(!binding.is_authentic("another password of this length"));
+    }
+
+    /// RFC 5769, section 2.2: the answer names 192.0.2.1:32853.
+    const ANSWER: &[u8] = b"\x01\x01\x00\x3c\x21\x12\xa4\x42\xb7\xe7\xa7\x01\xbc\x34\xd6\x86\xfa\x87\xdf\xae\
+        \x80\x22\x00\x0btest vector\x20\x00\x20\x00\x08\x00\x01\xa1\x47\xe1\x12\xa6\x43\
+        \x00\x08\x00\x14\x2b\x91\xf5\x99\xfd\x9e\x90\xc3\x8c\x74\x89\xf9\x2a\xf9\xba\x53\xf0\x6b\xe7\xd7\
+        \x80\x28\x00\x04\xc0\x7d\x4c\x96";
+
+    #[test]
+    fn an_answer_that_names_the_same_address_again_is_the_test_vector_again() {
+        let mut answer = ANSWER.to_vec();
+        assert_eq!(tell(&mut answer, "192.0.2.1:32853".parse().unwrap(), PASSWORD), Some(()));
+        assert_eq!(answer, ANSWER);
+    }
+
+    #[test]
+    fn an_answer_names_another_address_and_is_authentic() {
+        let mut answer = ANSWER.to_vec();
+        assert_eq!(tell(&mut answer, "203.0.113.9:50000".parse().unwrap(), PASSWORD), Some(()));
+        assert_ne!(answer, ANSWER);
+        let binding = Binding::parse(&answer).unwrap();
+        assert!(binding.is_authentic(PASSWORD));
+        assert_eq!(answer[42..48], [0xe2, 0x42, 0xea, 0x12, 0xd5, 0x4b]);
+        for other in [&ANSWER[..60], &ANSWER[..20], &[]] {
+            let told = "203.0.113.9:50000".parse().unwrap();
+            assert_eq!(tell(&mut other.to_vec(), told, PASSWORD), None);
+        }
+        assert_eq!(tell(&mut ANSWER.to_vec(), "[2001:db8::1]:50000".parse().unwrap(), PASSWORD), None);
     }
 
     #[test]

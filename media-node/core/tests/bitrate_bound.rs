@@ -1,8 +1,7 @@
 //! A publisher's bit rate bound is announced and enforced.
 
 use crate::support::client::Heard;
-use crate::support::net::{Make, Net, ROOM};
-use plenum_media_core::RoomLimits;
+use crate::support::net::{Make, Net, ROOM, limits};
 use std::time::Duration;
 
 #[test]
@@ -45,7 +44,7 @@ fn a_publisher_within_its_bound_loses_nothing() {
 fn a_changed_bound_holds_for_open_publishers() {
     let mut net = Net::with(73, None, 8_000);
     let publisher = net.connect(Make::Rtc, None);
-    net.engine.add_room(ROOM, RoomLimits { max_bitrate_kbps: 500, max_sessions: 9 }).unwrap();
+    net.engine.add_room(ROOM, limits(500)).unwrap();
     // 4 Mbit/s for five seconds.
     for index in 0..2_500u64 {
         net.clients[publisher].send_rtp(true, index, index as u32, &[0; 960]);

@@ -3,7 +3,7 @@
 use crate::support::net::{Make, Net, ROOM};
 use crate::support::offer::{AUDIO_PT, VIDEO_PT};
 use crate::support::str0m_parts::Str0mFactory;
-use plenum_media_core::{CloseReason, Event, SessionPhase};
+use plenum_media_core::{CloseReason, Event, Path, SessionPhase};
 use std::time::Duration;
 
 #[test]
@@ -67,7 +67,8 @@ fn a_publication_is_announced_when_its_transport_is_connected() {
     assert!(net.events.is_empty());
     net.run(Duration::from_secs(2));
     let session = net.clients[publisher].key;
-    assert_eq!(net.events, [Event::SessionConnected { session, audio: true, video: true }]);
+    let path = Path { remote: net.clients[publisher].address, relayed: false };
+    assert_eq!(net.events, [Event::SessionConnected { session, audio: true, video: true, path }]);
 }
 
 #[test]

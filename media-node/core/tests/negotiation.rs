@@ -1,6 +1,6 @@
 //! What is refused, and with which words.
 
-use crate::support::net::{Make, Net, ROOM};
+use crate::support::net::{Make, Net, ROOM, limits};
 use crate::support::offer::{Way, offer};
 use plenum_media_core::{RoomKey, RoomLimits, SessionError, SessionKey, SessionKind, SessionSpec};
 use plenum_protocol::problem::Code;
@@ -54,7 +54,7 @@ fn refusals_have_codes_and_leave_nothing_behind() {
 #[test]
 fn a_full_room_takes_no_more() {
     let mut net = Net::new(93);
-    let limits = RoomLimits { max_bitrate_kbps: 0, max_sessions: 1 };
+    let limits = RoomLimits { max_sessions: 1, ..limits(0) };
     net.engine.add_room(ROOM, limits).unwrap();
     net.open(Make::Rtc, None);
     let result = open(&mut net, ROOM, SessionKind::Publish, &text(Way::SendOnly));
@@ -67,7 +67,7 @@ fn a_publication_of_another_room_cannot_be_subscribed_to() {
     let publisher = net.open(Make::Rtc, None);
     let publication = net.clients[publisher].key;
     let other = RoomKey(2);
-    net.engine.add_room(other, RoomLimits { max_bitrate_kbps: 0, max_sessions: 9 }).unwrap();
+    net.engine.add_room(other, limits(0)).unwrap();
     let result = open(&mut net, other, SessionKind::Subscribe { publication }, &text(Way::RecvOnly));
     assert!(matches!(result, Err(SessionError::NoPublication)));
 }

@@ -3,12 +3,15 @@
 
 mod support;
 
-use plenum_media_core::PacketSink;
+use plenum_media_core::{PacketSink, RelayTable, RoomLimits};
+use plenum_protocol::ports::PortRange;
+use plenum_protocol::relay::RelaySource;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
-use support::net::{Make, Net};
+use support::net::{Make, Net, ROOM, limits, relay};
 
 struct Counting;
 
@@ -59,8 +62,7 @@ impl PacketSink for Flat {
     }
 }
 
-fn forwarding_allocates_nothing(make: Make) {
-    let mut net = Net::new(110);
+fn forwarding_allocates_nothing(mut net: Net, make: Make) {
     let publisher = net.connect(make, None);
     for _ in 0..3 {
         net.connect(make, Some(publisher));
@@ -101,10 +103,24 @@ fn forwarding_allocates_nothing(make: Make) {
 
 #[test]
 fn forwarding_with_gcm_allocates_nothing() {
-    forwarding_allocates_nothing(Make::Rtc);
+    forwarding_allocates_nothing(Net::new(110), Make::Rtc);
 }
 
 #[test]
 fn forwarding_with_cm_and_sha1_allocates_nothing() {
-    forwarding_allocates_nothing(Make::RtcCmOnly);
+    forwarding_allocates_nothing(Net::new(110), Make::RtcCmOnly);
+}
+
+#[test]
+fn forwarding_between_relayed_clients_allocates_nothing() {
+    let mut net = Net::new(111);
+    let everybody: Vec<_> = (10..14)
+        .map(|last| RelaySource {
+            ports: PortRange { min: 40_000, max: 40_000 },
+            ..relay("turn-0", [198, 51, 100, last])
+        })
+        .collect();
+    net.engine.set_relays(Arc::new(RelayTable::new(&everybody).unwrap()));
+    net.engine.add_room(ROOM, RoomLimits { relay_only: true, ..limits(2_000) }).unwrap();
+    forwarding_allocates_nothing(net, Make::Rtc);
 }

@@ -10,6 +10,7 @@ mod ice_restart;
 mod keyframe_requests;
 mod media_flow;
 mod negotiation;
+mod relayed;
 mod reports;
 mod support;
 mod upstream_loss;

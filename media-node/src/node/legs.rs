@@ -4,9 +4,10 @@ use super::Node;
 use crate::rooms::LegOwner;
 use crate::worker::AskError;
 use plenum_media_core::{SessionPhase, SessionStats};
-use plenum_protocol::flow::{CandidateType, Leg, LegEnd, LegState, RoomLegs};
+use plenum_protocol::flow::{CandidateType, Leg, LegEnd, LegRelay, LegState, RoomLegs};
 use plenum_protocol::ids::{Epoch, RoomUid};
 use plenum_protocol::problem::Problem;
+use plenum_protocol::relay::RelaySource;
 use std::net::SocketAddr;
 
 impl Node {
@@ -35,14 +36,29 @@ fn leg(owner: LegOwner, stats: &SessionStats) -> Leg {
             SessionPhase::Connected => LegState::Connected,
         },
         gateway: owner.gateway,
-        client: end(stats.remote, None),
+        client: end(stats.remote, stats.relay.as_ref().map(|_| CandidateType::Relay)),
         node: end(stats.local, Some(CandidateType::Host)),
         protocol: "udp".to_owned(),
         rtt_micros: stats.rtt_micros,
         receive_kbps: stats.receive_kbps,
         send_kbps: stats.send_kbps,
         packets: stats.packets,
+        bytes: stats.bytes,
+        relay: stats.relay.as_deref().map(leg_relay),
         client_view: owner.view,
+    }
+}
+
+/// Whose relay it is; how the client reaches it and what it counted only the relay knows.
+fn leg_relay(source: &RelaySource) -> LegRelay {
+    LegRelay {
+        namespace: source.namespace.clone(),
+        pool: source.pool.clone(),
+        pod: source.pod.clone(),
+        region: source.region.clone(),
+        transport: None,
+        sent_bytes: 0,
+        received_bytes: 0,
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{Node, State, bad_request};
 use crate::rooms::Applied;
 use crate::worker::Command;
+use plenum_media_core::RelayTable;
 use plenum_protocol::control::{Grant, MAX_GRANTS, NodeConfig, Revocation, SyncReport, SyncRequest};
 use plenum_protocol::problem::{Code, Problem};
 use std::net::IpAddr;
@@ -10,6 +11,15 @@ use std::sync::Arc;
 
 /// Most outside addresses.
 const MAX_ADDRESSES: usize = 8;
+/// Longest name of a relay, its pool, namespace or region, in bytes.
+const MAX_NAME: usize = 256;
+
+/// A configuration that can be applied.
+struct Checked {
+    config: NodeConfig,
+    outside: Arc<[IpAddr]>,
+    relays: RelayTable,
+}
 
 impl Node {
     /// One `POST /v1/sync`: all of it or, when it is refused, nothing. The same one again changes nothing.
@@ -31,8 +41,8 @@ impl Node {
                 return Err(Problem::new(Code::WrongBoot, "this is another start of the node: forget what it had"));
             }
             state.term = term;
-            if let Some((config, outside)) = config {
-                self.configure(state, config, outside);
+            if let Some(checked) = config {
+                self.configure(state, checked);
             }
             revocations.iter().for_each(|revocation| revoke(state, revocation));
             grants.iter().for_each(|grant| take_grant(state, grant));
@@ -49,13 +59,20 @@ impl Node {
         })
     }
 
-    fn configure(&self, state: &mut State, config: NodeConfig, outside: Arc<[IpAddr]>) {
+    fn configure(&self, state: &mut State, checked: Checked) {
+        let Checked { config, outside, relays } = checked;
         if state.config.as_ref() == Some(&config) {
             return;
         }
-        tracing::info!(accepting = config.accepting, addresses = outside.len(), "configured");
+        let (accepting, addresses, relay_count) = (config.accepting, outside.len(), config.relays.len());
+        tracing::info!(accepting, addresses, relays = relay_count, "configured");
+        let other_relays = state.config.as_ref().is_none_or(|before| before.relays != config.relays);
+        let relays = Arc::new(relays);
         for worker in &self.workers {
             worker.tell(Command::Configure { outside: Arc::clone(&outside) });
+            if other_relays {
+                worker.tell(Command::Relays(Arc::clone(&relays)));
+            }
         }
         state.config = Some(config);
         state.rooms.set_admission(state.admission());
@@ -63,13 +80,18 @@ impl Node {
     }
 }
 
-fn check_config(config: NodeConfig) -> Result<(NodeConfig, Arc<[IpAddr]>), Problem> {
+fn check_config(config: NodeConfig) -> Result<Checked, Problem> {
     let parsed: Result<Arc<[IpAddr]>, _> = config.outside_addresses.iter().map(|text| text.parse()).collect();
     let outside = parsed.map_err(|_| bad_request("outsideAddresses must be IP addresses without port"))?;
     if outside.is_empty() || outside.len() > MAX_ADDRESSES {
         return Err(bad_request(format!("outsideAddresses must hold 1 to {MAX_ADDRESSES} addresses")));
     }
-    Ok((config, outside))
+    let relays = RelayTable::new(&config.relays).map_err(|error| bad_request(format!("relays: {error}")))?;
+    let names = config.relays.iter().flat_map(|relay| [&relay.namespace, &relay.pool, &relay.pod, &relay.region]);
+    if names.into_iter().any(|name| name.len() > MAX_NAME) {
+        return Err(bad_request(format!("relays: a name is longer than {MAX_NAME} bytes")));
+    }
+    Ok(Checked { config, outside, relays })
 }
 
 fn take_grant(state: &mut State, grant: &Grant) {

@@ -8,7 +8,7 @@ use plenum_protocol::ids::RoomName;
 use plenum_protocol::room::{RejoinReason, ServerMessage};
 
 /// Spread of the herd that a moved room sends back to the gateways, in milliseconds.
-const REJOIN_WITHIN_MILLIS: u32 = 200;
+pub(super) const REJOIN_WITHIN_MILLIS: u32 = 200;
 
 /// What became of a grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +48,7 @@ impl Rooms {
             let before = room.engine_limits();
             room.max_participants = grant.max_participants;
             room.max_bitrate_kbps = grant.max_bitrate_kbps;
+            room.relay_only = grant.relay_only;
             let limits = room.engine_limits();
             if limits != before {
                 self.effects.push(Effect { worker: room.worker, action: Action::AddRoom(key, limits) });

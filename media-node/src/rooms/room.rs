@@ -2,14 +2,17 @@
 //!
 //! Tells sockets through their mailboxes and collects in `gone` the sessions that ended; never speaks to an engine.
 
+use super::Connected;
+use super::grants::REJOIN_WITHIN_MILLIS;
 use super::participant::{Participant, ParticipantSeq, Presence};
 use super::session::{Phase, Purpose, Session};
-use plenum_media_core::{RoomKey, RoomLimits, SessionKey};
-use plenum_protocol::control::{Grant, RoomState};
+use plenum_media_core::{Path, RoomKey, RoomLimits, SessionKey};
+use plenum_protocol::control::{Grant, MAX_RELAYED, RoomState};
 use plenum_protocol::flow::LegCounts;
 use plenum_protocol::ids::{Epoch, ParticipantKey, PublicationId, RoomName, RoomUid, SessionId};
 use plenum_protocol::room::{Publication, RejoinReason, RosterEntry, ServerMessage};
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -25,11 +28,24 @@ pub(crate) struct Gone {
     pub(crate) in_engine: bool,
 }
 
+/// Connected sessions by path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Legs {
+    pub(crate) direct: usize,
+    pub(crate) relayed: usize,
+}
+
+impl Legs {
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self { direct: self.direct + other.direct, relayed: self.relayed + other.relayed }
+    }
+}
+
 /// What the leader is told of a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Occupancy {
     pub(crate) participants: usize,
-    pub(crate) legs: usize,
+    pub(crate) legs: Legs,
 }
 
 /// A room.
@@ -41,11 +57,14 @@ pub(crate) struct Room {
     pub(crate) epoch: Epoch,
     pub(crate) max_participants: u32,
     pub(crate) max_bitrate_kbps: u32,
+    pub(crate) relay_only: bool,
     /// The worker whose engine runs it.
     pub(crate) worker: usize,
     /// What the registry last counted, and the version of that.
     pub(crate) counted: Occupancy,
     pub(crate) changed: u64,
+    /// A relayed leg came, went or moved since the last booking.
+    pub(crate) relays_moved: bool,
     pub(crate) gone: Vec<Gone>,
     participants: BTreeMap<ParticipantSeq, Participant>,
     by_key: HashMap<ParticipantKey, ParticipantSeq>,
@@ -62,9 +81,11 @@ impl Room {
             epoch: grant.epoch,
             max_participants: grant.max_participants,
             max_bitrate_kbps: grant.max_bitrate_kbps,
+            relay_only: grant.relay_only,
             worker,
             counted: Occupancy::default(),
             changed: 0,
+            relays_moved: false,
             gone: Vec::new(),
             participants: BTreeMap::new(),
             by_key: HashMap::new(),
@@ -78,23 +99,38 @@ impl Room {
         RoomLimits {
             max_bitrate_kbps: self.max_bitrate_kbps,
             max_sessions: self.max_participants.saturating_mul(SESSIONS_PER_PARTICIPANT),
+            relay_only: self.relay_only,
         }
     }
 
     pub(crate) fn occupancy(&self) -> Occupancy {
-        let legs = self.sessions.values().filter(|session| session.phase == Phase::Connected).count();
+        let mut legs = Legs::default();
+        for session in self.sessions.values().filter(|session| session.phase == Phase::Connected) {
+            *if session.relayed_from().is_some() { &mut legs.relayed } else { &mut legs.direct } += 1;
+        }
         Occupancy { participants: self.participants.len(), legs }
     }
 
-    /// As the leader sees it. Without relays every leg is direct.
+    /// As the leader sees it.
     pub(crate) fn state(&self) -> RoomState {
         let count = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
+        let Occupancy { participants, legs } = self.counted;
         RoomState {
             uid: self.uid.clone(),
             epoch: self.epoch,
-            participants: count(self.counted.participants),
-            legs: LegCounts { direct: count(self.counted.legs), ..LegCounts::default() },
+            participants: count(participants),
+            legs: LegCounts { direct: count(legs.direct), relayed: count(legs.relayed), colocated: 0 },
+            relayed: self.relayed(),
         }
+    }
+
+    /// Where relayed participants come from: the oldest relayed leg of each.
+    fn relayed(&self) -> Vec<SocketAddr> {
+        let relayed = self.participants.values().filter_map(|participant| {
+            let sessions = participant.sessions.iter().filter_map(|key| self.sessions.get(key));
+            sessions.filter_map(Session::relayed_from).next()
+        });
+        relayed.take(MAX_RELAYED).collect()
     }
 
     pub(crate) fn sessions(&self) -> impl Iterator<Item = (SessionKey, &Session)> {
@@ -178,12 +214,15 @@ impl Room {
     }
 
     /// The transport is there: a publication is announced. Returns when the session was opened.
-    pub(crate) fn connect_session(&mut self, key: SessionKey, audio: bool, video: bool) -> Option<Instant> {
+    pub(crate) fn connect_session(&mut self, key: SessionKey, connected: Connected) -> Option<Instant> {
+        let Connected { audio, video, path } = connected;
         let session = self.sessions.get_mut(&key)?;
         if session.phase == Phase::Connected {
             return None;
         }
         session.phase = Phase::Connected;
+        session.path = Some(path);
+        self.relays_moved |= path.relayed;
         let (owner, opened) = (session.owner, session.opened);
         if let Purpose::Publish { tracks, .. } = &mut session.purpose {
             *tracks = (audio, video);
@@ -194,6 +233,25 @@ impl Room {
             self.tell_others(owner, ServerMessage::Published { participant, publication });
         }
         Some(opened)
+    }
+
+    /// A connected session runs another way now.
+    pub(crate) fn move_session(&mut self, key: SessionKey, path: Path) {
+        let Some(session) = self.sessions.get_mut(&key).filter(|session| session.path.is_some()) else { return };
+        let before = session.relayed_from();
+        session.path = Some(path);
+        self.relays_moved |= before != session.relayed_from();
+    }
+
+    /// The engine ended a direct session because the room is for relays only: its participant joins again. One without
+    /// a socket only loses the session.
+    pub(crate) fn send_back(&mut self, key: SessionKey) {
+        let Some(owner) = self.sessions.get(&key).map(|session| session.owner) else { return };
+        self.close_session(key, false);
+        let reason = RejoinReason::RelayRequired;
+        if self.participants.get(&owner).is_some_and(|it| matches!(it.presence, Presence::Socket { .. })) {
+            self.leave(owner, Some(ServerMessage::Rejoin { reason, within_millis: REJOIN_WITHIN_MILLIS }));
+        }
     }
 
     /// A session ends; a participant that was only this session goes with it.
@@ -217,6 +275,7 @@ impl Room {
     /// Takes out one session, and those that received from it: their engine ends them by itself.
     fn drop_session(&mut self, key: SessionKey, in_engine: bool) {
         let Some(session) = self.sessions.remove(&key) else { return };
+        self.relays_moved |= session.relayed_from().is_some();
         let mut owner_id = None;
         if let Some(owner) = self.participants.get_mut(&session.owner) {
             owner.sessions.retain(|other| *other != key);

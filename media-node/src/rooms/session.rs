@@ -1,9 +1,10 @@
 //! One WebRTC session as the registry knows it; the engine has the rest.
 
 use super::participant::ParticipantSeq;
-use plenum_media_core::SessionKey;
+use plenum_media_core::{Path, SessionKey};
 use plenum_protocol::flow::{ClientView, LegRole};
 use plenum_protocol::ids::{PublicationId, SessionId};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 /// What a session is for.
@@ -47,6 +48,8 @@ pub(crate) struct Session {
     pub(crate) purpose: Purpose,
     /// Where it stands.
     pub(crate) phase: Phase,
+    /// How it runs, once it is connected.
+    pub(crate) path: Option<Path>,
     /// Gateway pod that opened it.
     pub(crate) gateway: String,
     /// When.
@@ -72,6 +75,11 @@ impl Session {
     /// It sends something that others were told of.
     pub(crate) fn is_announced(&self) -> bool {
         self.phase == Phase::Connected && matches!(self.purpose, Purpose::Publish { .. })
+    }
+
+    /// Where it comes from, when it is connected by a relay.
+    pub(crate) fn relayed_from(&self) -> Option<SocketAddr> {
+        self.path.filter(|path| path.relayed).map(|path| path.remote)
     }
 
     pub(crate) fn receives_from(&self, other: SessionKey) -> bool {

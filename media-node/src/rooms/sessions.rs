@@ -5,7 +5,7 @@ use super::people::check_length;
 use super::room::Room;
 use super::session::{Phase, Purpose, Session};
 use super::{Action, Effect, Fresh, Refusal, Rooms};
-use plenum_media_core::{RoomKey, SessionKey, SessionKind as EngineKind};
+use plenum_media_core::{CloseReason, Path, RoomKey, SessionKey, SessionKind as EngineKind};
 use plenum_protocol::control::{OpenSession, SessionKind, SessionOwner};
 use plenum_protocol::flow::{ClientView, LegRole};
 use plenum_protocol::ids::{Epoch, ParticipantId, PublicationId, RoomUid, SessionId};
@@ -39,6 +39,14 @@ pub(crate) struct LegOwner {
     pub(crate) publication: PublicationId,
     pub(crate) gateway: String,
     pub(crate) view: Option<ClientView>,
+}
+
+/// What the engine says of a session that connected.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Connected {
+    pub(crate) audio: bool,
+    pub(crate) video: bool,
+    pub(crate) path: Path,
 }
 
 /// Who opens a session.
@@ -77,8 +85,8 @@ impl Rooms {
             }
         };
         let gateway = request.gateway.clone();
-        let record =
-            Session { id: session.clone(), owner, purpose, phase: Phase::Opening, gateway, opened: now, view: None };
+        let (id, phase) = (session.clone(), Phase::Opening);
+        let record = Session { id, owner, purpose, phase, path: None, gateway, opened: now, view: None };
         room.add_session(key, record);
         let opening = Opening { worker: room.worker, room: room.key, session: key, kind };
         self.sessions.insert(session, (opening.room, key));
@@ -123,17 +131,33 @@ impl Rooms {
         &mut self,
         now: Instant,
         key: SessionKey,
-        audio: bool,
-        video: bool,
+        connected: Connected,
     ) -> Option<Duration> {
         let room = *self.session_rooms.get(&key)?;
-        let opened = self.rooms.get_mut(&room)?.connect_session(key, audio, video)?;
+        let opened = self.rooms.get_mut(&room)?.connect_session(key, connected)?;
         self.book(room);
         Some(now.saturating_duration_since(opened))
     }
 
-    /// The engine ended a session.
-    pub(crate) fn session_closed(&mut self, key: SessionKey) {
+    /// The engine says that a connected session runs another way.
+    pub(crate) fn path_changed(&mut self, key: SessionKey, path: Path) {
+        let Some(room_key) = self.session_rooms.get(&key).copied() else { return };
+        let Some(room) = self.rooms.get_mut(&room_key) else { return };
+        room.move_session(key, path);
+        self.book(room_key);
+    }
+
+    /// The engine ended a session. Who ran directly in a room that is for relays only now has to join again: its other
+    /// sessions would need other ICE servers too.
+    pub(crate) fn session_closed(&mut self, key: SessionKey, reason: CloseReason) {
+        if reason == CloseReason::RelayRequired
+            && let Some(room_key) = self.session_rooms.get(&key).copied()
+            && let Some(room) = self.rooms.get_mut(&room_key)
+        {
+            room.send_back(key);
+            self.book(room_key);
+            return;
+        }
         self.end_session(key, false);
     }
 

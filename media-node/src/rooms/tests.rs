@@ -2,10 +2,12 @@
 
 use super::sessions::Opening;
 use super::*;
+use plenum_media_core::{CloseReason, Path};
 use plenum_protocol::control::{Grant, NodeJoin, OpenSession, Revocation, RevokeReason, SessionKind, SessionOwner};
 use plenum_protocol::flow::{ClientView, LegCounts};
 use plenum_protocol::ids::{ParticipantId, ParticipantKey, PublicationId, RoomName};
 use plenum_protocol::room::{RejoinReason, RosterEntry, ServerMessage};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 struct World {
@@ -30,7 +32,7 @@ fn uid(name: &str) -> RoomUid {
 
 fn grant(name: &str, epoch: i64) -> Grant {
     let room = RoomName { namespace: "demo".into(), name: name.into() };
-    Grant { uid: uid(name), room, epoch: Epoch(epoch), max_participants: 3, max_bitrate_kbps: 2_000 }
+    Grant { uid: uid(name), room, epoch: Epoch(epoch), max_participants: 3, max_bitrate_kbps: 2_000, relay_only: false }
 }
 
 fn revocation(name: &str, epoch: i64, reason: RevokeReason) -> Revocation {
@@ -99,12 +101,24 @@ impl World {
     }
 
     fn connect(&mut self, session: SessionKey) {
-        self.rooms.session_connected(self.now, session, true, true);
+        self.connect_by(session, direct());
+    }
+
+    fn connect_by(&mut self, session: SessionKey, path: Path) {
+        self.rooms.session_connected(self.now, session, Connected { audio: true, video: true, path });
     }
 
     fn state(&self, room: &str) -> Option<RoomState> {
         self.rooms.report(&boot(), None).rooms.into_iter().find(|state| state.uid == uid(room))
     }
+}
+
+fn direct() -> Path {
+    Path { remote: "198.51.100.7:40000".parse().unwrap(), relayed: false }
+}
+
+fn by_relay(port: u16) -> Path {
+    Path { remote: SocketAddr::from(([10, 0, 0, 8], port)), relayed: true }
 }
 
 fn subscribe(publication: Option<&PublicationId>) -> SessionKind {
@@ -194,7 +208,7 @@ fn a_closed_room_tells_its_people_not_to_come_back_and_forgets_its_sessions() {
     assert_eq!(world.rooms.find(&uid("a"), &id), Err(Refusal::NoSession));
     assert_eq!(world.rooms.finish(key), Err(Refusal::RoomLeft));
     world.rooms.leave(ann.ticket);
-    world.rooms.session_closed(key);
+    world.rooms.session_closed(key, CloseReason::ConsentExpired);
     assert_eq!(world.rooms.participants(), 0);
 }
 
@@ -231,7 +245,7 @@ fn a_participant_that_leaves_takes_its_sessions_and_their_receivers_along() {
     let actions: Vec<_> = world.rooms.take_effects().into_iter().map(|effect| effect.action).collect();
     assert_eq!(actions, [Action::CloseSession(sending)]);
     assert_eq!(world.state("a").unwrap().legs, LegCounts::default());
-    world.rooms.session_closed(receiving);
+    world.rooms.session_closed(receiving, CloseReason::ConsentExpired);
     assert_eq!(world.rooms.participants(), 1);
 }
 
@@ -243,7 +257,7 @@ fn a_session_without_a_key_is_a_participant_until_it_ends() {
     assert_eq!(told(&mut ann), ["joined"]);
     world.connect(opening.session);
     assert_eq!(world.state("a").unwrap().participants, 2);
-    world.rooms.session_closed(opening.session);
+    world.rooms.session_closed(opening.session, CloseReason::ConsentExpired);
     assert_eq!(told(&mut ann), ["published", "unpublished", "left"]);
     assert_eq!(world.rooms.participants(), 1);
 }
@@ -387,6 +401,78 @@ fn the_version_moves_only_with_people_and_legs() {
     assert_eq!(version(&world), joined + 1);
     world.rooms.close(&uid("a"), &id).unwrap();
     assert_eq!(version(&world), joined + 2);
+}
+
+#[test]
+fn the_leader_hears_of_one_relayed_leg_of_each_relayed_participant() {
+    let mut world = World::new();
+    let (ann, bob, cat) = (world.join("ann"), world.join("bob"), world.join("cat"));
+    let (first, _, publication) = world.publish(&ann, "ann");
+    let (second, second_id, _) = world.publish(&ann, "ann");
+    let (third, _, _) = world.publish(&bob, "bob");
+    world.connect_by(first, by_relay(61_001));
+    world.connect_by(second, by_relay(61_002));
+    world.connect(third);
+    // A session that is not connected is no leg.
+    world.begin(&World::request(subscribe(Some(&publication)), Some(&cat.key), "cat")).unwrap();
+    let state = world.state("a").unwrap();
+    assert_eq!(state.legs, LegCounts { direct: 1, relayed: 2, colocated: 0 });
+    assert_eq!(state.relayed, [by_relay(61_001).remote]);
+    assert_eq!(world.rooms.totals().legs, Legs { direct: 1, relayed: 2 });
+
+    let version = |world: &World| world.rooms.report(&boot(), None).version;
+    let before = version(&world);
+    world.rooms.path_changed(first, by_relay(61_001));
+    assert_eq!(version(&world), before, "nothing moved");
+    world.rooms.path_changed(third, Path { remote: "198.51.100.8:1".parse().unwrap(), relayed: false });
+    assert_eq!(version(&world), before, "direct clients may roam");
+    world.rooms.path_changed(first, by_relay(61_005));
+    assert_eq!(version(&world), before + 1, "another relay");
+    world.rooms.path_changed(third, by_relay(61_003));
+    assert_eq!(version(&world), before + 2);
+    let state = world.state("a").unwrap();
+    assert_eq!(state.legs, LegCounts { direct: 0, relayed: 3, colocated: 0 });
+    assert_eq!(state.relayed, [by_relay(61_005).remote, by_relay(61_003).remote]);
+    world.rooms.close(&uid("a"), &second_id).unwrap();
+    world.rooms.session_closed(first, CloseReason::ConsentExpired);
+    assert_eq!(world.state("a").unwrap().relayed, [by_relay(61_003).remote]);
+    world.rooms.path_changed(first, by_relay(61_009));
+    assert_eq!(world.state("a").unwrap().relayed.len(), 1, "a session that is over has no path");
+}
+
+#[test]
+fn not_more_relayed_participants_are_named_than_a_report_may_hold() {
+    let mut world = World::new();
+    world.rooms.grant(&Grant { max_participants: 1_000, ..grant("a", 1) });
+    for number in 0..300u16 {
+        let opening = world.begin(&World::request(SessionKind::Publish, None, "encoder")).unwrap();
+        world.connect_by(opening.session, by_relay(61_000 + number));
+    }
+    let state = world.state("a").unwrap();
+    assert_eq!((state.legs.relayed, state.relayed.len()), (300, 256));
+}
+
+#[test]
+fn a_room_that_becomes_one_for_relays_tells_its_engine_and_sends_direct_people_back() {
+    let mut world = World::new();
+    let (mut ann, mut bob) = (world.join("ann"), world.join("bob"));
+    let (anns, _, _) = world.publish(&ann, "ann");
+    let (bobs, _, _) = world.publish(&bob, "bob");
+    let encoder = world.begin(&World::request(SessionKind::Publish, None, "encoder")).unwrap().session;
+    world.connect(anns);
+    world.connect_by(bobs, by_relay(61_001));
+    world.connect(encoder);
+    world.rooms.take_effects();
+    assert_eq!(world.rooms.grant(&Grant { relay_only: true, ..grant("a", 1) }), Applied::Renewed);
+    let effects = world.rooms.take_effects();
+    assert!(matches!(effects[..], [Effect { action: Action::AddRoom(_, RoomLimits { relay_only: true, .. }), .. }]));
+    told(&mut bob);
+    world.rooms.session_closed(anns, CloseReason::RelayRequired);
+    world.rooms.session_closed(encoder, CloseReason::RelayRequired);
+    let last = ann.inbox.last.try_recv().unwrap();
+    assert_eq!(last, ServerMessage::Rejoin { reason: RejoinReason::RelayRequired, within_millis: 200 });
+    assert_eq!(told(&mut bob), ["unpublished", "left", "unpublished", "left"]);
+    assert_eq!((world.rooms.participants(), world.state("a").unwrap().legs.relayed), (1, 1));
 }
 
 #[test]

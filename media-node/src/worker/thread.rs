@@ -4,7 +4,6 @@ use super::{Command, Snapshot, WorkerFailed};
 use crate::rooms::Action;
 use plenum_dataplane::{CommandReceiver, Handler, Outbox, RecvCounters, UdpSocket, WorkerError, run_worker};
 use plenum_media_core::{Engine, Event, PacketSink, SessionSpec};
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -73,8 +72,8 @@ struct Media {
     port: u16,
     engine: Engine,
     events: mpsc::Sender<Event>,
-    /// Events that found no room. At most two per session, so the engine's bounds hold for it too.
-    waiting: VecDeque<Event>,
+    /// The event that found no room; the others wait in the engine, which bounds them.
+    waiting: Option<Event>,
     retry: Option<Instant>,
     received: RecvCounters,
 }
@@ -82,7 +81,7 @@ struct Media {
 impl Media {
     fn new(parts: Parts) -> Self {
         let Parts { number: _, port, engine, events } = parts;
-        Self { port, engine, events, waiting: VecDeque::new(), retry: None, received: RecvCounters::default() }
+        Self { port, engine, events, waiting: None, retry: None, received: RecvCounters::default() }
     }
 
     fn act(&mut self, now: Instant, action: Action, out: &mut Outbox<'_>) {
@@ -101,15 +100,12 @@ impl Media {
     }
 
     fn drain_events(&mut self, now: Instant) {
-        while let Some(event) = self.engine.poll_event() {
-            self.waiting.push_back(event);
-        }
         self.retry = None;
-        while let Some(event) = self.waiting.pop_front() {
+        while let Some(event) = self.waiting.take().or_else(|| self.engine.poll_event()) {
             match self.events.try_send(event) {
                 Ok(()) => {}
                 Err(TrySendError::Full(event)) => {
-                    self.waiting.push_front(event);
+                    self.waiting = Some(event);
                     self.retry = Some(now + EVENT_RETRY);
                     return;
                 }
@@ -126,6 +122,7 @@ impl Handler for Media {
     fn handle_command(&mut self, now: Instant, command: Command, out: &mut Outbox<'_>) {
         match command {
             Command::Configure { outside } => self.engine.configure(&outside, self.port),
+            Command::Relays(relays) => self.engine.set_relays(relays),
             Command::Act(action) => self.act(now, action, out),
             Command::Open { room, session, kind, offer, reply } => {
                 let spec = SessionSpec { id: session, kind, offer: &offer };

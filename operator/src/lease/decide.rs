@@ -1,33 +1,49 @@
 //! May this process take the lease? Pure: by what was seen and how long ago, never by another machine's clock.
 
-use super::DURATION;
+use super::{DESERTED_AFTER, DURATION, probe};
 use k8s_openapi::api::coordination::v1::Lease;
+use plenum_api::names;
+use plenum_runtime::client::Target;
 use std::time::Instant;
 
-/// A lease as it was seen.
+/// Probes in a row that a leader must miss before its lease may be taken early.
+const PROBES: u32 = 3;
+
+/// A lease as it was seen, and how its holder answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseSeen {
     /// Who holds it; empty: nobody.
     pub holder: String,
     /// How often it changed hands.
     pub transitions: i32,
+    /// Where its holder answers probes.
+    pub leader: Option<Target>,
     version: Option<String>,
     since: Instant,
+    missed: u32,
 }
 
 impl LeaseSeen {
-    /// `before` is the last look: an unchanged lease keeps the time at which it was first seen so.
+    /// `before` is the last look: an unchanged lease keeps the time at which it was first seen so, and an unchanged
+    /// holder its missed probes.
     #[must_use]
     pub fn of(lease: &Lease, before: Option<Self>, now: Instant) -> Self {
         let version = lease.metadata.resource_version.clone();
-        let since = before.filter(|before| before.version == version).map_or(now, |before| before.since);
         let spec = lease.spec.clone().unwrap_or_default();
-        Self {
-            holder: spec.holder_identity.unwrap_or_default(),
-            transitions: spec.lease_transitions.unwrap_or(0),
-            version,
-            since,
-        }
+        let holder = spec.holder_identity.unwrap_or_default();
+        let transitions = spec.lease_transitions.unwrap_or(0);
+        let same_holder = |before: &&Self| before.holder == holder && before.transitions == transitions;
+        let missed = before.as_ref().filter(same_holder).map_or(0, |before| before.missed);
+        let since = before.filter(|before| before.version == version).map_or(now, |before| before.since);
+        let annotations = lease.metadata.annotations.as_ref();
+        let address = annotations.and_then(|annotations| annotations.get(names::ANNOTATION_ADDRESS));
+        let leader = address.and_then(|address| probe::target(address));
+        Self { holder, transitions, leader, version, since, missed }
+    }
+
+    /// Takes the outcome of a probe of the holder.
+    pub fn probed(&mut self, answered: bool) {
+        self.missed = if answered { 0 } else { self.missed.saturating_add(1) };
     }
 }
 
@@ -48,8 +64,11 @@ pub enum Claim {
 #[must_use]
 pub fn claim(seen: Option<&LeaseSeen>, identity: &str, now: Instant, first_term: i32) -> Claim {
     let Some(seen) = seen else { return Claim::Take { transitions: first_term } };
+    let unrenewed = now.saturating_duration_since(seen.since);
     let free = seen.holder.is_empty() || seen.holder == identity;
-    if free || now.saturating_duration_since(seen.since) >= DURATION {
+    // Silence alone is no death: a leader that renews leads, whoever cannot reach it.
+    let deserted = seen.missed >= PROBES && unrenewed >= DESERTED_AFTER;
+    if free || deserted || unrenewed >= DURATION {
         Claim::Take { transitions: seen.transitions.saturating_add(1) }
     } else {
         Claim::Wait
@@ -106,13 +125,59 @@ mod tests {
         assert_eq!(claim(Some(&seen), "a", now, FIRST), Claim::Take { transitions: 5 });
     }
 
+    /// A lease of `b`, first seen at `start`, whose holder missed so many probes.
+    fn silent(probes: u32, start: Instant) -> LeaseSeen {
+        let mut seen = LeaseSeen::of(&lease("b", "1"), None, start);
+        (0..probes).for_each(|_| seen.probed(false));
+        seen
+    }
+
     #[test]
-    fn a_frozen_leader_notices_before_it_writes() {
-        use crate::lease::{Leadership, NotLeader, TRUST};
+    fn a_leader_that_neither_answers_nor_renews_is_succeeded_early() {
         let start = Instant::now();
-        let leadership = Leadership::new(plenum_protocol::ids::Term(1), start + TRUST);
-        assert_eq!(leadership.check(start + TRUST - Duration::from_millis(1)), Ok(()));
-        assert_eq!(leadership.check(start + TRUST), Err(NotLeader));
-        assert!(TRUST < crate::lease::DURATION);
+        let seen = silent(PROBES, start);
+        let early = start + DESERTED_AFTER;
+        assert_eq!(claim(Some(&seen), "a", early - Duration::from_millis(1), FIRST), Claim::Wait);
+        assert_eq!(claim(Some(&seen), "a", early, FIRST), Claim::Take { transitions: 5 });
+        assert_eq!(claim(Some(&silent(PROBES - 1, start)), "a", early, FIRST), Claim::Wait, "two misses may be chance");
+    }
+
+    #[test]
+    fn a_leader_that_renews_is_not_usurped_by_one_that_cannot_reach_it() {
+        let start = Instant::now();
+        let mut seen = silent(0, start);
+        for second in 0..60 {
+            let now = start + Duration::from_secs(second);
+            seen = LeaseSeen::of(&lease("b", &second.to_string()), Some(seen), now);
+            assert_eq!(claim(Some(&seen), "a", now + Duration::from_millis(1_999), FIRST), Claim::Wait, "{seen:?}");
+            (0..2).for_each(|_| seen.probed(false));
+        }
+    }
+
+    #[test]
+    fn a_leader_that_answers_has_the_whole_duration_to_renew() {
+        let start = Instant::now();
+        let mut seen = silent(PROBES, start);
+        seen.probed(true);
+        assert_eq!(claim(Some(&seen), "a", start + DURATION - Duration::from_millis(1), FIRST), Claim::Wait);
+        assert_eq!(claim(Some(&seen), "a", start + DURATION, FIRST), Claim::Take { transitions: 5 });
+    }
+
+    #[test]
+    fn another_holder_begins_without_missed_probes() {
+        let start = Instant::now();
+        let seen = LeaseSeen::of(&lease("c", "1"), Some(silent(PROBES, start)), start);
+        assert_eq!(claim(Some(&seen), "a", start + DESERTED_AFTER, FIRST), Claim::Wait);
+    }
+
+    #[test]
+    fn the_lease_says_where_its_holder_answers() {
+        let mut lease = lease("b", "1");
+        let told = |lease: &Lease| LeaseSeen::of(lease, None, Instant::now()).leader.map(|leader| leader.addr);
+        assert_eq!(told(&lease), None);
+        for (text, address) in [("https://10.0.0.7:7443", Some("10.0.0.7:7443")), ("http://10.0.0.7:7443", None)] {
+            lease.metadata.annotations = Some([(names::ANNOTATION_ADDRESS.to_owned(), text.to_owned())].into());
+            assert_eq!(told(&lease), address.map(|address| address.parse().unwrap()));
+        }
     }
 }

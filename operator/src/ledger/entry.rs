@@ -5,6 +5,7 @@ use plenum_api::Room;
 use plenum_protocol::control::Grant;
 use plenum_protocol::flow::LegCounts;
 use plenum_protocol::ids::{BootId, Epoch, RoomName, RoomUid};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 /// What a pod said of a room.
@@ -28,6 +29,10 @@ pub(super) struct Entry {
     pub(super) closed: bool,
     pub(super) reserve: i64,
     pub(super) load: RoomLoad,
+    /// Where relayed participants' packets come from.
+    pub(super) relayed: Vec<SocketAddr>,
+    /// Since when a relay has not said how a client reaches it.
+    pub(super) unsettled: Option<Instant>,
     /// The pod of this binding has said something.
     pub(super) reported: bool,
     /// What the pod has acknowledged, and which start of it.
@@ -49,6 +54,8 @@ impl Entry {
             closed: false,
             reserve: 0,
             load: RoomLoad::default(),
+            relayed: Vec::new(),
+            unsettled: None,
             reported: false,
             granted: None,
             declined: 0,
@@ -62,6 +69,7 @@ impl Entry {
     pub(super) fn begin(&mut self, bound: Option<Bound>) {
         self.bound = bound;
         self.load = RoomLoad { peak: self.load.peak, ..RoomLoad::default() };
+        self.relayed.clear();
         self.reported = false;
         self.granted = None;
         self.declined = 0;

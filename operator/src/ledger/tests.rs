@@ -47,7 +47,8 @@ fn a_provisional_binding_survives_an_older_watch_event() {
 fn a_rebind_moves_the_load() {
     let (mut ledger, now) = (Ledger::default(), Instant::now());
     ledger.observe(&room("r", Some(("x", 1)), 1), now);
-    let state = RoomState { uid: uid("r"), epoch: Epoch(1), participants: 5, legs: LegCounts::default() };
+    let state =
+        RoomState { uid: uid("r"), epoch: Epoch(1), participants: 5, legs: LegCounts::default(), relayed: vec![] };
     assert!(ledger.report(&pod("x"), &state).is_some());
     assert_eq!(ledger.pod_load(&pod("x")), PodLoad { rooms: 1, used: 5, participants: 5 });
     ledger.observe(&room("r", Some(("y", 2)), 2), now);
@@ -96,7 +97,14 @@ fn a_grant_is_sent_again_to_another_start_or_with_other_limits() {
     let (mut ledger, now) = (Ledger::default(), Instant::now());
     ledger.observe(&room("r", Some(("x", 1)), 1), now);
     let name = RoomName { namespace: "a".into(), name: "r".into() };
-    let grant = Grant { uid: uid("r"), room: name, epoch: Epoch(1), max_participants: 5, max_bitrate_kbps: 100 };
+    let grant = Grant {
+        uid: uid("r"),
+        room: name,
+        epoch: Epoch(1),
+        max_participants: 5,
+        max_bitrate_kbps: 100,
+        relay_only: false,
+    };
     let (one, two): (BootId, BootId) = ("b1".parse().unwrap(), "b2".parse().unwrap());
     assert!(ledger.needs_grant(&grant, &one));
     ledger.granted(grant.clone(), one.clone());

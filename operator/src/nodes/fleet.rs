@@ -1,12 +1,15 @@
-//! All media pods that are spoken with: starting and ending their tasks, and asking them things.
+//! All pods that are spoken with: starting and ending their tasks, and asking them things.
 
-use super::state::NodeState;
+use super::state::State;
 use crate::context::Context;
 use crate::planner::PodKey;
 use crate::pods;
 use k8s_openapi::api::core::v1::Pod;
+use plenum_api::pool::Role;
 use plenum_protocol::control::{Grant, MAX_GRANTS, node_san};
 use plenum_protocol::ids::BootId;
+use plenum_protocol::relay::RelaySecret;
+use plenum_protocol::turn::RelayTransport;
 use plenum_runtime::client::Target;
 use plenum_runtime::shutdown::Shutdown;
 use std::collections::BTreeMap;
@@ -14,19 +17,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, mpsc, oneshot};
 
-/// What others may know of a media pod.
+/// What others may know of a pod.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NodeView {
     /// Start of its process that answered last.
     pub boot: Option<BootId>,
-    /// Takes rooms.
+    /// Takes rooms or allocations.
     pub serves: bool,
     /// Holds a configuration.
     pub configured: bool,
     /// Called dead.
     pub dead: bool,
-    /// Addresses that clients are told.
+    /// Addresses that clients are told, of a media pod.
     pub outside: Vec<String>,
+    /// How many allocations a TURN pod has; unset while it has not said so.
+    pub allocations: Option<i64>,
+    /// The shared secret that a TURN pod has taken: credentials are made with no other.
+    pub secret: Option<RelaySecret>,
 }
 
 /// Why a grant was not acknowledged.
@@ -53,24 +60,25 @@ pub(super) struct PendingGrant {
     pub(super) done: oneshot::Sender<Result<(), GrantError>>,
 }
 
-/// One media pod that is spoken with.
+/// One pod that is spoken with.
 pub(super) struct Node {
     pub(super) key: PodKey,
+    pub(super) role: Role,
     pub(super) target: Target,
     pub(super) kick: Notify,
     /// Its Pod object is gone: speak with it only until it holds nothing any more.
     pub(super) leaving: AtomicBool,
-    state: Mutex<NodeState>,
+    state: Mutex<State>,
     grants: mpsc::Sender<PendingGrant>,
 }
 
 impl Node {
-    pub(super) fn state(&self) -> MutexGuard<'_, NodeState> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// All media pods that are spoken with.
+/// All pods that are spoken with.
 pub struct Fleet {
     nodes: Mutex<BTreeMap<PodKey, Arc<Node>>>,
     shutdown: Shutdown,
@@ -102,31 +110,47 @@ impl Fleet {
     pub fn view(&self, key: &PodKey) -> NodeView {
         let Some(node) = self.node(key) else { return NodeView::default() };
         let state = node.state();
+        let (mut outside, mut allocations, mut secret) = (None, None, None);
+        match &*state {
+            State::Media(media) => outside = media.config.as_ref().map(|config| config.outside_addresses.clone()),
+            State::Turn(relay) => (allocations, secret) = (relay.allocations(), relay.secret().cloned()),
+        }
         NodeView {
-            boot: state.boot.clone(),
+            boot: state.contact().boot.clone(),
             serves: state.serves(),
-            configured: state.configured && state.config.is_some(),
-            dead: state.dead,
-            outside: state.config.as_ref().map(|config| config.outside_addresses.clone()).unwrap_or_default(),
+            configured: state.is_configured(),
+            dead: state.contact().dead,
+            outside: outside.unwrap_or_default(),
+            allocations,
+            secret,
+        }
+    }
+
+    /// How the client of an allocation reaches its relay, by pod and relay port.
+    #[must_use]
+    pub fn transport(&self, key: &PodKey, port: u16) -> Option<RelayTransport> {
+        match &*self.node(key)?.state() {
+            State::Turn(relay) => relay.transport(port),
+            State::Media(_) => None,
         }
     }
 
     /// How many pods are polled, and how many of them missed at least `doubt` polls.
     pub(super) fn crowd(&self, doubt: u32) -> super::health::Crowd {
         let nodes = self.nodes();
-        let failing = nodes.values().filter(|node| node.state().missed >= doubt).count();
+        let failing = nodes.values().filter(|node| node.state().contact().missed >= doubt).count();
         super::health::Crowd {
             pods: u32::try_from(nodes.len()).unwrap_or(u32::MAX),
             failing: u32::try_from(failing).unwrap_or(u32::MAX),
         }
     }
 
-    /// Every pod has answered, or missed a poll.
+    /// Every pod has said what it holds, or missed a poll.
     #[must_use]
     pub fn is_sounded(&self) -> bool {
         self.nodes().values().all(|node| {
             let state = node.state();
-            state.boot.is_some() || state.missed > 0
+            state.contact().is_known() || state.contact().missed > 0
         })
     }
 
@@ -135,6 +159,11 @@ impl Fleet {
         if let Some(node) = self.node(key) {
             node.kick.notify_one();
         }
+    }
+
+    /// Speak with all pods of a role now.
+    pub fn kick_all(&self, role: Role) {
+        self.nodes().values().filter(|node| node.role == role).for_each(|node| node.kick.notify_one());
     }
 
     /// The Pod object is gone.
@@ -166,7 +195,10 @@ impl Fleet {
 
 /// Begins to speak with a pod once it has an address; a kick when it is spoken with already.
 pub fn follow(context: &Arc<Context>, pod: &Pod) {
-    let (Some(key), Some(address)) = (pods::key_of(pod), pods::control_address(pod)) else { return };
+    let (Some(key), Some(role), Some(address)) = (pods::key_of(pod), pods::role_of(pod), pods::control_address(pod))
+    else {
+        return;
+    };
     if pods::is_finished(pod) {
         return;
     }
@@ -181,10 +213,11 @@ pub fn follow(context: &Arc<Context>, pod: &Pod) {
     let (grants, waiting) = mpsc::channel(MAX_GRANTS);
     let node = Arc::new(Node {
         key: key.clone(),
+        role,
         target,
         kick: Notify::new(),
         leaving: AtomicBool::new(false),
-        state: Mutex::default(),
+        state: Mutex::new(State::new(role)),
         grants,
     });
     if let Some(old) = nodes.insert(key, node.clone()) {

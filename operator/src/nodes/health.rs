@@ -1,7 +1,7 @@
 //! Is a media pod dead? Pure.
 //!
-//! A pod is dead when the leader missed three polls in a row *and* a gateway cannot reach it either while none can.
-//! Where no gateway answers, the leader suspects itself unless at most half of the pods fail.
+//! A pod is dead when an operator missed three polls in a row *and* a gateway cannot reach it either while none can.
+//! Where no gateway answers, the operator suspects itself unless at most half of the pods fail.
 
 /// Polls in a row that must fail.
 pub const DEAD_AFTER: u32 = 3;

@@ -1,21 +1,24 @@
-//! The task that speaks with one media pod: every second, and at once when something is to be granted or revoked.
+//! The task that speaks with one pod: every second, and at once when something is to be granted or revoked.
+//!
+//! A leader's poll is a sync. An operator that is not sure to lead only pings: it carries no term and changes nothing.
 
 use super::fleet::{GrantError, Node, PendingGrant};
 use super::health::{self, DEAD_AFTER, DOUBT_AFTER};
 use super::reach;
-use super::state::Effect;
 use crate::changes::Change;
 use crate::context::Context;
-use crate::ledger::Standing;
 use crate::metrics::{PollLabel, PollLabels};
-use plenum_protocol::control::{Grant, MAX_GRANTS, Revocation, SyncReport, SyncRequest};
-use plenum_protocol::ids::RoomUid;
+use plenum_api::pool::Role;
+use plenum_protocol::control::MAX_GRANTS;
 use plenum_protocol::problem::Code;
+use plenum_protocol::reach::Ping;
 use plenum_runtime::client::CallError;
 use plenum_runtime::shutdown::Shutdown;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
@@ -47,9 +50,6 @@ pub(super) async fn run(
         {
             grants.push(grant);
         }
-        if context.may_write().is_err() {
-            return;
-        }
         let exchange = Exchange { context: &context, node: &node };
         exchange.run(grants, due).await;
         if exchange.is_over() {
@@ -59,150 +59,111 @@ pub(super) async fn run(
     }
 }
 
-struct Exchange<'a> {
-    context: &'a Arc<Context>,
-    node: &'a Arc<Node>,
+/// How one sync ended.
+pub(super) enum Reply<R> {
+    /// With a report.
+    Report(R),
+    /// Another start of the pod answered: ask for everything.
+    Restarted,
+    /// Without one; a refusal is an answer too.
+    Failed { answered: bool, why: String },
+}
+
+pub(super) struct Exchange<'a> {
+    pub(super) context: &'a Arc<Context>,
+    pub(super) node: &'a Arc<Node>,
 }
 
 impl Exchange<'_> {
     async fn run(&self, grants: Vec<PendingGrant>, due: bool) {
-        let doubtful = due && self.node.state().missed >= DOUBT_AFTER;
+        let doubtful = due && self.node.state().contact().missed >= DOUBT_AFTER;
         let (answered, votes) = if doubtful {
-            tokio::join!(self.sync(grants), reach::ask(self.context, self.node))
+            tokio::join!(self.speak(grants), reach::ask(self.context, self.node))
         } else {
-            (self.sync(grants).await, health::Votes::default())
+            (self.speak(grants).await, health::Votes::default())
         };
         if due && !answered {
             self.missed(votes).await;
         }
     }
 
-    /// One call, and a second one when the pod turns out to have started again. True: it answered.
-    async fn sync(&self, grants: Vec<PendingGrant>) -> bool {
-        let mut grants = self.for_this_start(grants);
-        for _ in 0..2 {
-            let request = self.request(grants.iter().map(|pending| pending.grant.clone()).collect());
-            let answer: Result<SyncReport, CallError> =
-                self.context.control.post(&self.node.target, "/v1/sync", &request, TIMEOUT).await;
-            match answer {
-                Ok(report) => {
-                    self.count(PollLabel::Answered);
-                    self.answered(&request, report, grants).await;
-                    return true;
+    /// True: the pod answered.
+    async fn speak(&self, grants: Vec<PendingGrant>) -> bool {
+        match self.context.leadership.check(Instant::now()) {
+            Ok(term) => match self.node.role {
+                Role::Media => self.sync_media(term, grants).await,
+                Role::Turn => {
+                    refuse(grants, &GrantError::Unavailable);
+                    self.sync_relay(term).await
                 }
-                Err(error) if error.code() == Some(Code::WrongBoot) => {
-                    self.node.state().forget_boot();
-                    refuse(std::mem::take(&mut grants), &GrantError::Restarted);
-                }
-                Err(error) => {
-                    let refused = error.code().is_some();
-                    self.count(if refused { PollLabel::Refused } else { PollLabel::Missed });
-                    if error.code() == Some(Code::StaleTerm) {
-                        tracing::warn!(pod = %self.node.key, "a media pod knows a newer leader: giving up the leadership");
-                        self.context.leadership.revoke();
-                    }
-                    let text = crate::errors::chain(&error);
-                    tracing::debug!(pod = %self.node.key, error = text, "a media pod did not take a sync");
-                    refuse(grants, &GrantError::Refused(text));
-                    return refused;
-                }
+            },
+            Err(_) => {
+                refuse(grants, &GrantError::Unavailable);
+                self.ping().await
             }
         }
-        false
     }
 
-    fn for_this_start(&self, grants: Vec<PendingGrant>) -> Vec<PendingGrant> {
-        let boot = self.node.state().boot.clone();
-        let (mine, others): (Vec<_>, Vec<_>) =
-            grants.into_iter().partition(|pending| Some(&pending.boot) == boot.as_ref());
-        refuse(others, &GrantError::Restarted);
-        mine
-    }
-
-    fn request(&self, grants: Vec<Grant>) -> SyncRequest {
-        let config = self.context.pod(&self.node.key).and_then(|pod| self.context.node_config(&pod));
-        let ledger = self.context.ledger();
-        let state = self.node.state();
-        let revocations = state
-            .held()
-            .filter_map(|(uid, epoch)| match ledger.standing(&self.node.key, uid, epoch) {
-                Standing::Revoke(reason) => Some(Revocation { uid: uid.clone(), epoch, reason }),
-                Standing::Fine | Standing::Unknown => None,
-            })
-            .collect();
-        state.request(self.context.leadership.term(), config.as_ref(), grants, revocations)
-    }
-
-    async fn answered(&self, request: &SyncRequest, report: SyncReport, grants: Vec<PendingGrant>) {
-        let boot = report.boot_id.clone();
-        let Effect { reported, ended, turned } = self.node.state().answered(request, report);
-        let mut news = Vec::new();
-        let (taken, declined): (Vec<_>, Vec<_>) = {
-            let state = self.node.state();
-            let holds = |grant: &Grant| state.rooms.get(&grant.uid).is_some_and(|room| room.epoch == grant.epoch);
-            grants.into_iter().partition(|pending| holds(&pending.grant))
-        };
-        {
-            let mut ledger = self.context.ledger();
-            for pending in &taken {
-                ledger.granted(pending.grant.clone(), boot.clone());
-            }
-            news.extend(reported.iter().filter_map(|room| ledger.report(&self.node.key, room)));
-            news.extend(ended.iter().filter_map(|uid| ledger.grant_ended(&self.node.key, uid)));
-        }
-        for pending in taken {
-            answer(pending, Ok(()));
-        }
-        refuse(declined, &GrantError::Declined);
-        if turned {
-            self.context.changes.send(Change::Node(self.node.key.clone())).await;
-        }
-        if !news.is_empty() {
-            self.context.changes.send(Change::Reported(news)).await;
-        }
-        self.look_after_strangers().await;
-    }
-
-    /// Rooms that the pod holds and nobody here knows: a fresh read tells whether they are deleted.
-    async fn look_after_strangers(&self) {
-        let strangers: Vec<RoomUid> = {
-            let ledger = self.context.ledger();
-            let state = self.node.state();
-            let unknown = |uid: &RoomUid, epoch| ledger.standing(&self.node.key, uid, epoch) == Standing::Unknown;
-            state.held().filter(|(uid, epoch)| unknown(uid, *epoch)).map(|(uid, _)| uid.clone()).collect()
-        };
-        if strangers.is_empty() {
-            return;
-        }
-        match reach::existing_rooms(self.context).await {
-            Ok(existing) => {
-                let now = std::time::Instant::now();
-                for uid in strangers.iter().filter(|uid| !existing.contains(*uid)) {
-                    self.context.ledger().forget(uid, now);
-                    self.node.kick.notify_one();
+    async fn ping(&self) -> bool {
+        let answer: Result<Ping, CallError> = self.context.control.get(&self.node.target, "/v1/ping", TIMEOUT).await;
+        match answer {
+            Ok(Ping { boot_id }) => {
+                self.count(PollLabel::Answered);
+                let turned = self.node.state().pinged(boot_id);
+                if turned {
+                    self.context.changes.send(Change::Node(self.node.key.clone())).await;
                 }
+                true
+            }
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    /// Counts a call that failed. True: the pod refused, so it answered.
+    fn failed(&self, error: &CallError) -> bool {
+        let refused = error.code().is_some();
+        self.count(if refused { PollLabel::Refused } else { PollLabel::Missed });
+        tracing::debug!(pod = %self.node.key, error = crate::errors::chain(error), "a pod did not take a poll");
+        refused
+    }
+
+    /// Sends one sync.
+    pub(super) async fn post<Q: Serialize + Sync, R: DeserializeOwned>(&self, request: &Q) -> Reply<R> {
+        match self.context.control.post(&self.node.target, "/v1/sync", request, TIMEOUT).await {
+            Ok(report) => {
+                self.count(PollLabel::Answered);
+                Reply::Report(report)
+            }
+            Err(error) if error.code() == Some(Code::WrongBoot) => {
+                self.node.state().forget_boot();
+                Reply::Restarted
             }
             Err(error) => {
-                tracing::warn!(error = %crate::errors::chain(&error), "reading Rooms anew failed");
+                let answered = self.failed(&error);
+                if error.code() == Some(Code::StaleTerm) {
+                    tracing::warn!(pod = %self.node.key, "a pod knows a newer leader: giving up the leadership");
+                    self.context.leadership.revoke();
+                }
+                Reply::Failed { answered, why: crate::errors::chain(&error) }
             }
         }
     }
 
     async fn missed(&self, votes: health::Votes) {
         let ceased = self.node.state().missed_poll();
-        let missed = self.node.state().missed;
+        let missed = self.node.state().contact().missed;
         let crowd = self.context.fleet.crowd(DOUBT_AFTER);
-        let dies = !self.node.state().dead && health::is_dead(missed, votes, crowd);
+        let dies = !self.node.state().contact().dead && health::is_dead(missed, votes, crowd);
         let expected = self.context.pod(&self.node.key).is_none_or(|pod| crate::pods::is_terminating(&pod));
         if missed == DEAD_AFTER && !expected {
-            tracing::info!(pod = %self.node.key, ?votes, ?crowd, dies, "a media pod missed its polls");
+            tracing::info!(pod = %self.node.key, ?votes, ?crowd, dies, "a pod missed its polls");
         }
         if dies {
-            self.node.state().died();
+            self.node.state().contact_mut().died();
         }
         if dies && !expected {
             self.context.metrics.deaths.inc();
-            tracing::warn!(pod = %self.node.key, "a media pod is dead: its rooms are bound anew");
+            tracing::warn!(pod = %self.node.key, "a pod is dead: the leader binds its rooms anew, and takes its relay from the directory");
         }
         if dies || ceased {
             self.context.changes.send(Change::Node(self.node.key.clone())).await;
@@ -212,7 +173,7 @@ impl Exchange<'_> {
     /// The Pod object is gone, and the process holds nothing or does not answer.
     fn is_over(&self) -> bool {
         let state = self.node.state();
-        self.node.leaving.load(Ordering::Acquire) && (state.missed >= DEAD_AFTER || state.rooms.is_empty())
+        self.node.leaving.load(Ordering::Acquire) && (state.contact().missed >= DEAD_AFTER || state.is_empty())
     }
 
     fn count(&self, outcome: PollLabel) {
@@ -220,13 +181,13 @@ impl Exchange<'_> {
     }
 }
 
-fn refuse(grants: Vec<PendingGrant>, error: &GrantError) {
+pub(super) fn refuse(grants: Vec<PendingGrant>, error: &GrantError) {
     for pending in grants {
         answer(pending, Err(error.clone()));
     }
 }
 
-fn answer(pending: PendingGrant, result: Result<(), GrantError>) {
+pub(super) fn answer(pending: PendingGrant, result: Result<(), GrantError>) {
     if pending.done.send(result).is_err() {
         tracing::debug!("nobody waits for a grant any more");
     }

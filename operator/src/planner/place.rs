@@ -192,10 +192,11 @@ fn explain(room: &ValidRoom, wishes: &BTreeMap<String, i64>, pod: &PodView, pool
     format!("{place}; pod {} is the {word} of {fitting} that fit ({percent} % taken)", pod.key.name)
 }
 
-fn names(pools: &[&PoolView]) -> String {
-    let list: Vec<String> = pools.iter().take(3).map(|pool| format!("{}/{}", pool.namespace, pool.name)).collect();
-    let more = pools.len().saturating_sub(list.len());
-    if more == 0 { list.join(", ") } else { format!("{} and {more} more", list.join(", ")) }
+pub(super) fn names<'a>(pools: impl Iterator<Item = &'a PoolView>) -> String {
+    let all: Vec<String> = pools.map(|pool| format!("{}/{}", pool.namespace, pool.name)).collect();
+    let more = all.len().saturating_sub(3);
+    let list = all.get(..3).unwrap_or(&all).join(", ");
+    if more == 0 { list } else { format!("{list} and {more} more") }
 }
 
 fn no_pool(room: &ValidRoom, fleet: &FleetView) -> Unplaced {
@@ -212,7 +213,7 @@ fn no_pool(room: &ValidRoom, fleet: &FleetView) -> Unplaced {
 fn not_permitted(room: &ValidRoom, wanted: &[&PoolView]) -> Unplaced {
     let message = format!(
         "RelayPool {} does not admit Rooms of namespace {}: change the pool's allowedRooms.namespaces, or apply a RelayPool in this namespace",
-        names(wanted),
+        names(wanted.iter().copied()),
         room.namespace
     );
     Unplaced { reason: UnplacedReason::PoolNotPermitted, message }
@@ -239,10 +240,9 @@ fn not_ready(pools: &Pools<'_>, fleet: &FleetView) -> Unplaced {
             PodState::Lost => lost += 1,
         }
     }
-    let list: Vec<&PoolView> = pools.values().copied().collect();
     let message = format!(
         "RelayPool {} has no pod that takes rooms ({starting} starting, {leaving} leaving, {lost} lost): wait, or scale it up",
-        names(&list)
+        names(pools.values().copied())
     );
     Unplaced { reason: UnplacedReason::PoolNotReady, message }
 }

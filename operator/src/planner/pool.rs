@@ -5,7 +5,8 @@
 
 use std::collections::BTreeSet;
 
-/// Seconds for which an empty pod still drains, so that its empty rooms can be bound elsewhere first.
+/// Seconds for which an empty pod still drains, so that its empty rooms can be bound elsewhere first, or gateways hear
+/// that a relay leaves.
 pub const EMPTY_GRACE_SECONDS: i64 = 2;
 /// Seconds after the drain timeout in which its rooms are bound elsewhere before the pod is deleted.
 pub const EXPIRED_GRACE_SECONDS: i64 = 3;
@@ -17,7 +18,7 @@ pub struct PoolWish {
     pub replicas: usize,
     /// How many slots its port range has.
     pub slots: u16,
-    /// How long a draining pod keeps rooms with people in them, seconds.
+    /// How long a draining pod keeps rooms with people in them, or allocations, seconds.
     pub drain_seconds: i64,
     /// What new pods are made from.
     pub revision: String,
@@ -38,11 +39,15 @@ pub struct PoolPod {
     pub finished: bool,
     /// Serves.
     pub ready: bool,
+    /// No node takes it as things stand.
+    pub unschedulable: bool,
+    /// Others may send newcomers to it for a moment after it began to drain, be it empty or not.
+    pub lingers: bool,
     /// Made from this revision; empty when that is not known, and then it is replaced.
     pub revision: String,
     /// Rooms bound to it.
     pub rooms: u32,
-    /// People in them.
+    /// People in them, or allocations.
     pub participants: i64,
     /// Seconds since 1970.
     pub created: i64,
@@ -71,7 +76,9 @@ pub fn plan_pool(wish: &PoolWish, pods: &[PoolPod], now: i64) -> Vec<PoolAction>
     let mut draining: Vec<&PoolPod> = alive.iter().filter(|pod| pod.draining_since.is_some()).copied().collect();
     active.sort_by_key(|pod| leaves_first(pod, wish));
 
-    if active.len() > wish.replicas {
+    if let Some(pod) = gives_way(wish, &active, &draining) {
+        actions.push(PoolAction::Drain(pod.name.clone()));
+    } else if active.len() > wish.replicas {
         let surplus = active.len() - wish.replicas - surge(wish, &active);
         actions.extend(active.iter().take(surplus).map(|pod| PoolAction::Drain(pod.name.clone())));
     } else if active.len() < wish.replicas {
@@ -95,6 +102,16 @@ fn surge(wish: &PoolWish, active: &[&PoolPod]) -> usize {
     let outdated = active.iter().any(|pod| pod.revision != wish.revision && pod.ready);
     let coming = active.iter().any(|pod| pod.revision == wish.revision && !pod.ready);
     usize::from(outdated && coming)
+}
+
+/// A new pod that is to replace an old one finds no node: where pods share a host port and every node has one, an old pod
+/// must leave first.
+fn gives_way<'a>(wish: &PoolWish, active: &[&'a PoolPod], draining: &[&PoolPod]) -> Option<&'a PoolPod> {
+    let stuck = active.iter().any(|pod| pod.revision == wish.revision && pod.unschedulable);
+    if !stuck || !draining.is_empty() || active.len() <= wish.replicas {
+        return None;
+    }
+    active.iter().find(|pod| pod.revision != wish.revision).copied()
 }
 
 /// Takes back draining pods (the fullest first, none of an old revision), then makes new ones in free slots.
@@ -130,7 +147,7 @@ fn free_slots(wish: &PoolWish, pods: &[PoolPod]) -> impl Iterator<Item = u16> {
 fn is_done(pod: &PoolPod, wish: &PoolWish, now: i64) -> bool {
     let Some(since) = pod.draining_since else { return false };
     let drained = now.saturating_sub(since);
-    let empty = pod.participants == 0 && (pod.rooms == 0 || drained >= EMPTY_GRACE_SECONDS);
+    let empty = pod.participants == 0 && (!pod.lingers || drained >= EMPTY_GRACE_SECONDS);
     empty || drained >= wish.drain_seconds.saturating_add(EXPIRED_GRACE_SECONDS)
 }
 

@@ -1,13 +1,13 @@
 //! What the planner sees of pools, pods and rooms.
 
 use plenum_api::pool::{AllowedNamespaces, NamespacesFrom};
-use plenum_api::room::{Binding, Strategy};
+use plenum_api::room::{Binding, RelayPolicy, Strategy};
 use plenum_api::selector::Selector;
 use plenum_protocol::ids::BootId;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Namespace and name of a media pod.
+/// Namespace and name of a pool's pod.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PodKey {
     /// Namespace, also of its pool.
@@ -77,6 +77,15 @@ pub struct PoolView {
     pub per_pod: i64,
 }
 
+/// A pool of role TURN.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelayPoolView {
+    /// The pool.
+    pub pool: PoolView,
+    /// Its relays that are ready.
+    pub ready: u32,
+}
+
 impl PoolView {
     /// Whether rooms of `namespace`, which has `labels`, may use the pool.
     #[must_use]
@@ -89,21 +98,24 @@ impl PoolView {
     }
 }
 
-/// All pools and pods, each sorted by namespace and name.
+/// All pools and media pods, each sorted by namespace and name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FleetView {
-    /// Pools that are not being deleted.
+    /// Pools of role Media that are not being deleted.
     pub pools: Vec<PoolView>,
     /// Their pods.
     pub pods: Vec<PodView>,
+    /// Pools of role TURN that are not being deleted.
+    pub relay_pools: Vec<RelayPoolView>,
 }
 
 impl FleetView {
-    /// Sorts both lists, so that the order of maps never leaks into a plan.
+    /// Sorts the lists, so that the order of maps never leaks into a plan.
     #[must_use]
     pub fn sorted(mut self) -> Self {
         self.pools.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
         self.pods.sort_by(|a, b| a.key.cmp(&b.key));
+        self.relay_pools.sort_by(|a, b| (&a.pool.namespace, &a.pool.name).cmp(&(&b.pool.namespace, &b.pool.name)));
         self
     }
 
@@ -123,6 +135,10 @@ pub struct ValidRoom {
     pub namespace_labels: BTreeMap<String, String>,
     /// Which pools it wants.
     pub selector: Selector,
+    /// When its clients go by relays.
+    pub relay_policy: RelayPolicy,
+    /// Which pools of role TURN it wants.
+    pub relay_selector: Selector,
     /// Only these regions; empty: any.
     pub allowed_regions: Vec<String>,
     /// Where people are expected.
@@ -136,7 +152,7 @@ pub struct ValidRoom {
 }
 
 impl ValidRoom {
-    /// Whether its media may be in `region`.
+    /// Whether its media and relays may be in `region`.
     #[must_use]
     pub fn allows(&self, region: &str) -> bool {
         self.allowed_regions.is_empty() || self.allowed_regions.iter().any(|allowed| allowed == region)

@@ -1,18 +1,23 @@
-//! Step 4: makes, drains, takes back and deletes pods, and opens the readiness gate of those that are configured.
+//! Step 4: makes, drains, takes back and deletes pods and the balancer's Service, and opens the readiness gate of pods that
+//! are configured.
+
+mod balancer;
+mod survey;
 
 use super::PoolError;
-use super::address;
+use super::address::NoAddress;
 use super::observe::{Observed, ObservedPod};
 use super::validate::{Invalid, ValidPool};
 use crate::changes::Change;
 use crate::context::Context;
 use crate::planner::PoolAction;
 use crate::pods;
+use crate::relays::pool::TurnPool;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use plenum_api::names;
-use plenum_api::pool::AddressSource;
+use plenum_api::pool::{AddressSource, Role};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Instant;
@@ -37,7 +42,18 @@ pub(super) struct Applied {
     pub(super) waiting: Option<String>,
     /// Where addresses come from; the last problem when some have none.
     pub(super) source: Option<AddressSource>,
-    pub(super) no_address: Option<String>,
+    pub(super) no_address: Option<NoAddress>,
+    /// What keeps the pods from a shared secret, or the pool from a Service.
+    pub(super) trouble: Option<Trouble>,
+}
+
+/// What a TURN pool lacks, in plain words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// No shared secret.
+    Secret(String),
+    /// No Service.
+    Service(String),
 }
 
 impl Applied {
@@ -60,6 +76,7 @@ impl Applied {
             waiting: None,
             source: None,
             no_address: None,
+            trouble: None,
         }
     }
 }
@@ -73,7 +90,11 @@ pub(super) async fn apply(
 ) -> Result<Applied, PoolError> {
     let identities = context.identities.ensure_nodes(context, &observed.namespace).await;
     identities.map_err(|source| PoolError::Identity { namespace: observed.namespace.clone(), source })?;
-    let mut applied = survey(context, observed, valid);
+    let mut applied = survey::survey(context, observed, valid);
+    if let Some(turn) = valid.turn() {
+        balancer::apply(context, observed, turn, &mut applied).await?;
+        applied.trouble = secret(context, observed, turn).await?.map(Trouble::Secret).or(applied.trouble);
+    }
     let steps = Steps { context, observed, api: Api::namespaced(context.client.clone(), &observed.namespace) };
     for action in actions {
         match action {
@@ -122,50 +143,22 @@ fn without_name(message: &str, observed: &Observed, slot: u16) -> String {
     text
 }
 
-fn survey(context: &Context, observed: &Observed, valid: &ValidPool) -> Applied {
-    let mut applied = Applied { wanted: valid.wish.replicas, slots: usize::from(valid.wish.slots), ..Applied::empty() };
-    for pod in observed.planner_pods().iter().filter(|pod| !pod.terminating && !pod.finished) {
-        if pod.draining_since.is_some() {
-            applied.draining += 1;
-            continue;
+/// What keeps the pods from their shared secret. Read again here only while something is wrong: a task looks after it.
+async fn secret(context: &Context, observed: &Observed, turn: &TurnPool) -> Result<Option<String>, PoolError> {
+    let auth = &context.relays.auth;
+    let key = (observed.namespace.clone(), turn.auth_secret.clone());
+    if auth.known(&key.0, &key.1).is_none_or(|known| known.problem.is_some()) {
+        let looked = auth.look(context, &key).await;
+        if looked.map_err(|source| failed(observed, "reading the shared secret of RelayPool", source))? {
+            context.relays.wake();
         }
-        applied.active += 1;
-        applied.outdated += usize::from(pod.revision != valid.wish.revision);
     }
-    for pod in observed.pods.iter().filter(|pod| !pods::is_terminating(&pod.pod)) {
-        if pod.is_ready() && !pods::is_draining(&pod.pod) {
-            applied.ready += 1;
-            applied.total += valid.per_pod;
-            applied.used += pod.load.used;
-        } else if !pods::is_draining(&pod.pod) {
-            applied.waiting = applied.waiting.or_else(|| why_waiting(&pod.pod));
-        }
-        note_address(context, observed, pod, &mut applied);
-    }
-    applied
+    Ok(auth.known(&key.0, &key.1).and_then(|known| known.problem))
 }
 
-fn note_address(context: &Context, observed: &Observed, pod: &ObservedPod, applied: &mut Applied) {
-    let node = pod.pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).and_then(|name| context.node(name));
-    let Some(node) = node else { return };
-    match address::outside(&observed.pool.spec.exposure.address, &node) {
-        Ok(outside) => applied.source = Some(outside.source),
-        Err(error) => applied.no_address = Some(error.to_string()),
-    }
-}
-
-/// The scheduler's or the kubelet's word on a pod that does not run.
-fn why_waiting(pod: &Pod) -> Option<String> {
-    let name = pod.metadata.name.as_deref()?;
-    let status = pod.status.as_ref()?;
-    let scheduled = status.conditions.iter().flatten().find(|c| c.type_ == "PodScheduled" && c.status == "False");
-    if let Some(message) = scheduled.and_then(|condition| condition.message.as_ref()) {
-        return Some(format!("pod {name} is not scheduled: {message}"));
-    }
-    let containers = status.container_statuses.iter().flatten();
-    let waiting = containers.filter_map(|container| container.state.as_ref()?.waiting.as_ref()).next()?;
-    let (reason, message) = (waiting.reason.as_deref().unwrap_or("Waiting"), waiting.message.as_deref().unwrap_or(""));
-    Some(format!("pod {name} waits: {reason} {message}"))
+fn failed(observed: &Observed, what: &'static str, source: kube::Error) -> PoolError {
+    let name = format!("{}/{}", observed.namespace, observed.pool.metadata.name.as_deref().unwrap_or(""));
+    PoolError::Write { what, name, source }
 }
 
 struct Steps<'a> {
@@ -196,15 +189,20 @@ impl Steps<'_> {
         self.context.may_write()?;
         let patched = self.api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await;
         let pod = patched.map_err(|source| self.error("changing the state of a pod of RelayPool", source))?;
+        let takes = match self.observed.pool.spec.role {
+            Role::Media => "rooms",
+            Role::Turn => "allocations",
+        };
         let (reason, note) = if state == names::STATE_DRAINING {
-            ("PodDraining", format!("pod {name} takes no new rooms and leaves when nobody is on it"))
+            ("PodDraining", format!("pod {name} takes no new {takes} and leaves when nobody is on it"))
         } else {
-            ("PodRecalled", format!("pod {name} takes rooms again"))
+            ("PodRecalled", format!("pod {name} takes {takes} again"))
         };
         self.context.events.normal(self.observed.pool.as_ref(), reason, note);
         self.context.pods.wrote(Arc::new(pod), Instant::now());
         let key = crate::planner::PodKey { namespace: self.observed.namespace.clone(), name: name.to_owned() };
         self.context.fleet.kick(&key);
+        self.context.relays.wake();
         self.context.changes.send(Change::RoomsOf(key)).await;
         Ok(())
     }
@@ -239,7 +237,7 @@ impl Steps<'_> {
                 "type": names::CONDITION_CONFIGURED,
                 "status": "True",
                 "reason": "Configured",
-                "message": "the media node has its configuration",
+                "message": "the process has its configuration",
                 "lastTransitionTime": Timestamp::now().to_string(),
             }] } });
             self.context.may_write()?;
@@ -266,8 +264,7 @@ impl Steps<'_> {
     }
 
     fn error(&self, what: &'static str, source: kube::Error) -> PoolError {
-        let name = format!("{}/{}", self.observed.namespace, self.observed.pool.metadata.name.as_deref().unwrap_or(""));
-        PoolError::Write { what, name, source }
+        failed(self.observed, what, source)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Step 1: the pool as new as it is known, and its pods with what rooms take of them.
+//! Step 1: the pool as new as it is known, and its pods with what rooms or allocations take of them.
 
 use crate::context::Context;
 use crate::ledger::PodLoad;
@@ -7,6 +7,7 @@ use crate::planner::{PodKey, PoolPod};
 use crate::pods;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
+use plenum_api::pool::Role;
 use plenum_api::{RelayPool, names};
 use std::sync::Arc;
 
@@ -35,14 +36,25 @@ pub(super) fn observe(context: &Context, pool: Arc<RelayPool>) -> Option<Observe
     let uid = pool.uid()?;
     let ledger = context.ledger();
     let mut found = Vec::new();
-    for pod in context.media_pods() {
+    for pod in context.pool_pods() {
         let mine = pod.owner_references().iter().any(|owner| owner.controller == Some(true) && owner.uid == uid);
         let Some(key) = pods::key_of(&pod).filter(|key| mine && key.namespace == namespace) else { continue };
-        let (view, load) = (context.fleet.view(&key), ledger.pod_load(&key));
+        let view = context.fleet.view(&key);
+        let load = match pool.spec.role {
+            Role::Media => ledger.pod_load(&key),
+            Role::Turn => relay_load(&pod, &view),
+        };
         found.push(ObservedPod { key, pod, view, load });
     }
     drop(ledger);
     Some(Observed { pool, namespace, pods: found })
+}
+
+/// Allocations of a TURN pod. One that serves and has not told this leader how many it has is not empty.
+fn relay_load(pod: &Pod, view: &NodeView) -> PodLoad {
+    let untold = i64::from(pods::is_ready(pod));
+    let allocations = if view.dead { 0 } else { view.allocations.unwrap_or(untold) };
+    PodLoad { rooms: 0, used: allocations, participants: allocations }
 }
 
 impl Observed {
@@ -68,6 +80,8 @@ impl ObservedPod {
             terminating: pods::is_terminating(&self.pod),
             finished: pods::is_finished(&self.pod) && !pods::is_terminating(&self.pod),
             ready: self.is_ready(),
+            unschedulable: pods::is_unschedulable(&self.pod),
+            lingers: self.load.rooms > 0 || pods::role_of(&self.pod) == Some(Role::Turn),
             revision: if slot.is_some() { revision } else { String::new() },
             rooms: self.load.rooms,
             participants: self.load.participants,

@@ -1,7 +1,8 @@
 //! Step 5: the status, written only when it differs.
 
 use super::PoolError;
-use super::apply::Applied;
+use super::address::NoAddress;
+use super::apply::{Applied, Trouble};
 use crate::context::Context;
 use crate::metrics::{KindLabel, ReconcileLabels};
 use crate::overlay::{Key, key_of};
@@ -10,7 +11,7 @@ use kube::ResourceExt;
 use kube::api::{Api, PostParams};
 use kube::runtime::controller::Action;
 use plenum_api::conditions::{self, ACCEPTED, EXPOSURE_READY, PROGRESSING, READY, Truth, Verdict};
-use plenum_api::pool::{AddressSource, CapacityStatus, ParticipantCount, RelayPoolStatus};
+use plenum_api::pool::{AddressSource, CapacityCount, CapacityStatus, RelayPoolStatus, Role};
 use plenum_api::{RelayPool, names};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -58,7 +59,7 @@ pub(super) async fn report(context: &Context, pool: &Arc<RelayPool>, applied: Ap
 /// A status but for how much is in use, which is coarse.
 fn without_use(status: &RelayPoolStatus) -> RelayPoolStatus {
     let mut rest = status.clone();
-    rest.capacity.used = ParticipantCount::default();
+    rest.capacity.used = CapacityCount::default();
     rest.utilization_percent = 0;
     rest
 }
@@ -104,7 +105,7 @@ fn status(pool: &RelayPool, old: &RelayPoolStatus, applied: &Applied, now: Times
     let verdicts = [
         (ACCEPTED, accepted(applied)),
         (READY, ready(applied)),
-        (PROGRESSING, progressing(applied)),
+        (PROGRESSING, progressing(applied, pool.spec.role)),
         (EXPOSURE_READY, exposure(applied)),
     ];
     for (kind, verdict) in verdicts {
@@ -117,12 +118,19 @@ fn status(pool: &RelayPool, old: &RelayPoolStatus, applied: &Applied, now: Times
         draining_replicas: count(applied.draining),
         selector: format!("{}={},{}={}", names::LABEL_POOL, pool.name_any(), names::LABEL_STATE, names::STATE_ACTIVE),
         capacity: CapacityStatus {
-            total: ParticipantCount { participants: applied.total },
-            used: ParticipantCount { participants: applied.used },
+            total: capacity(pool.spec.role, applied.total),
+            used: capacity(pool.spec.role, applied.used),
         },
         utilization_percent: i32::try_from(percent).unwrap_or(1_000).min(1_000),
         address_source: applied.source,
         conditions,
+    }
+}
+
+fn capacity(role: Role, number: i64) -> CapacityCount {
+    match role {
+        Role::Media => CapacityCount { participants: Some(number), allocations: None },
+        Role::Turn => CapacityCount { participants: None, allocations: Some(number) },
     }
 }
 
@@ -148,8 +156,15 @@ fn ready(applied: &Applied) -> Verdict {
         );
     }
     if active < wanted && slots <= active {
-        let message = format!("exposure.portRange has slots for {slots} pods, and {wanted} are wanted: widen it");
+        let message = format!(
+            "exposure.portRange (for relays turn.relayPortRange too) has slots for {slots} pods, and {wanted} are wanted: widen it"
+        );
         return Verdict::new(Truth::False, "PortRangeFull", message);
+    }
+    match &applied.trouble {
+        Some(Trouble::Secret(problem)) => return Verdict::new(Truth::False, "NoAuthSecret", problem.clone()),
+        Some(Trouble::Service(problem)) => return Verdict::new(Truth::False, "NoService", problem.clone()),
+        None => {}
     }
     if ready < wanted {
         let why = applied.waiting.as_ref().map(|why| format!("; {why}")).unwrap_or_default();
@@ -158,7 +173,7 @@ fn ready(applied: &Applied) -> Verdict {
     Verdict::new(Truth::True, "PodsReady", format!("{ready} of {wanted} pods are ready"))
 }
 
-fn progressing(applied: &Applied) -> Verdict {
+fn progressing(applied: &Applied, role: Role) -> Verdict {
     let Applied { wanted, active, draining, outdated, .. } = applied;
     if applied.invalid.is_some() {
         return Verdict::pending("the spec is not accepted");
@@ -169,7 +184,11 @@ fn progressing(applied: &Applied) -> Verdict {
         return Verdict::new(Truth::True, "Replacing", message);
     }
     if *draining > 0 {
-        return Verdict::new(Truth::True, "Draining", format!("{draining} pods leave when their rooms are empty"));
+        let when = match role {
+            Role::Media => "their rooms are empty",
+            Role::Turn => "their allocations have ended",
+        };
+        return Verdict::new(Truth::True, "Draining", format!("{draining} pods leave when {when}"));
     }
     if active != wanted {
         return Verdict::new(Truth::True, "Scaling", format!("{active} of {wanted} pods are there"));
@@ -178,8 +197,12 @@ fn progressing(applied: &Applied) -> Verdict {
 }
 
 fn exposure(applied: &Applied) -> Verdict {
-    if let Some(problem) = &applied.no_address {
-        return Verdict::new(Truth::False, "NoAddress", problem.clone());
+    match &applied.no_address {
+        Some(problem @ NoAddress::Node { .. }) => return Verdict::new(Truth::False, "NoAddress", problem.to_string()),
+        Some(problem @ NoAddress::Balancer { .. }) => {
+            return Verdict::new(Truth::False, "AwaitingLoadBalancer", problem.to_string());
+        }
+        None => {}
     }
     match applied.source {
         None => Verdict::pending("no pod is on a node yet"),
@@ -187,6 +210,7 @@ fn exposure(applied: &Applied) -> Verdict {
             let word = match source {
                 AddressSource::NodeExternalIP => "the nodes' ExternalIP",
                 AddressSource::NodeInternalIP => "the nodes' InternalIP",
+                AddressSource::LoadBalancer => "the address of the pool's Service",
                 AddressSource::Static => "exposure.address.addresses",
             };
             Verdict::new(Truth::True, "AddressKnown", format!("clients are told {word}"))
@@ -223,6 +247,7 @@ mod tests {
             waiting: None,
             source: Some(AddressSource::NodeInternalIP),
             no_address: None,
+            trouble: None,
         }
     }
 
@@ -245,6 +270,15 @@ mod tests {
     }
 
     #[test]
+    fn a_relay_pool_counts_allocations() {
+        let mut relays = pool();
+        relays.spec.role = Role::Turn;
+        let status = status(&relays, &RelayPoolStatus::default(), &applied(), Timestamp::UNIX_EPOCH);
+        assert_eq!(status.capacity.total, CapacityCount { participants: None, allocations: Some(200) });
+        assert_eq!(status.utilization_percent, 25);
+    }
+
+    #[test]
     fn use_alone_is_written_at_most_once_in_ten_seconds() {
         let (pace, now) = (Pace::default(), Instant::now());
         assert!(pace.may(&pool(), now));
@@ -262,7 +296,15 @@ mod tests {
         assert_eq!(reason_of(&Applied { refused: Some("no".into()), ..applied() }, READY), "PodsForbidden");
         assert_eq!(reason_of(&Applied { active: 1, slots: 1, ready: 1, ..applied() }, READY), "PortRangeFull");
         assert_eq!(reason_of(&Applied { ready: 1, ..applied() }, READY), "PodsNotReady");
-        assert_eq!(reason_of(&Applied { no_address: Some("no".into()), ..applied() }, EXPOSURE_READY), "NoAddress");
+        let nowhere = NoAddress::Node { node: "n".into(), wanted: "ExternalIP" };
+        assert_eq!(reason_of(&Applied { no_address: Some(nowhere), ..applied() }, EXPOSURE_READY), "NoAddress");
+        let awaited = NoAddress::Balancer { service: "s".into() };
+        assert_eq!(
+            reason_of(&Applied { no_address: Some(awaited), ..applied() }, EXPOSURE_READY),
+            "AwaitingLoadBalancer"
+        );
+        let secret = Trouble::Secret("no".into());
+        assert_eq!(reason_of(&Applied { ready: 0, trouble: Some(secret), ..applied() }, READY), "NoAuthSecret");
         assert_eq!(reason_of(&Applied { draining: 1, ..applied() }, PROGRESSING), "Draining");
     }
 }

@@ -7,13 +7,13 @@ use super::report::{self, Draft};
 use super::validate::Invalid;
 use crate::context::Context;
 use crate::nodes::GrantError;
-use crate::planner::{Bound, Cause, PodKey, Unplaced, UnplacedReason};
+use crate::planner::{Bound, Cause, PodKey, RelayPlan, Unplaced, UnplacedReason};
 use crate::pods;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use plenum_api::names;
 use plenum_api::pool::Role;
-use plenum_api::room::{Assignment, Endpoint, EndpointPurpose, Protocol, RoomPlacement};
+use plenum_api::room::{Assignment, Endpoint, EndpointPurpose, Protocol, RelayPolicy, RoomPlacement};
 use plenum_protocol::control::Grant;
 use std::sync::Arc;
 
@@ -51,6 +51,8 @@ pub(super) struct Applied {
     /// The Room as the API server has it now.
     pub(super) room: Arc<plenum_api::Room>,
     pub(super) outcome: Outcome,
+    /// Which relays its clients may use; unset for a spec that cannot be served.
+    pub(super) relays: Option<RelayPlan>,
     /// The pod did not acknowledge, or is awaited: try again soon.
     pub(super) retry: bool,
     /// Pod that is to be told of the new status once it is written.
@@ -59,38 +61,53 @@ pub(super) struct Applied {
 
 impl Applied {
     pub(super) fn invalid(observed: &Observed, invalid: Invalid) -> Self {
-        Self { room: observed.room.clone(), outcome: Outcome::Invalid(invalid), retry: false, tell: None }
+        Self::settled(observed, Outcome::Invalid(invalid), None)
     }
 
     fn settled(observed: &Observed, outcome: Outcome, tell: Option<PodKey>) -> Self {
-        Self { room: observed.room.clone(), outcome, retry: false, tell }
+        Self { room: observed.room.clone(), outcome, relays: None, retry: false, tell }
     }
 }
 
 /// Applies a plan.
-pub(super) async fn apply(context: &Context, observed: &Observed, planned: Planned) -> Result<Applied, RoomError> {
-    match planned {
-        Planned::Bind { bound, reason, cause } => bind(context, observed, bound, reason, cause).await,
-        Planned::Keep(bound) => Ok(keep(context, observed, bound).await),
-        Planned::Endure { bound, lost, unplaced } => Ok(endure(context, observed, bound, lost, unplaced).await),
-        Planned::Await => Ok(Applied::settled(observed, Outcome::Awaiting, None)),
+pub(super) async fn apply(
+    context: &Context,
+    observed: &Observed,
+    planned: Planned,
+    relays: RelayPlan,
+) -> Result<Applied, RoomError> {
+    let applied = match planned {
+        Planned::Bind { bound, reason, cause } => {
+            bind(context, observed, &relays, Binding { bound, reason, cause }).await?
+        }
+        Planned::Keep(bound) => keep(context, observed, bound).await,
+        Planned::Endure { bound, lost, unplaced } => endure(context, observed, bound, lost, unplaced).await,
+        Planned::Await => Applied::settled(observed, Outcome::Awaiting, None),
         Planned::Unplaced { unplaced, lost } => {
             // Patience ends by the clock, which no watch announces.
             let retry = unplaced.reason == UnplacedReason::PodStarting;
             let outcome = Outcome::Unplaced { unplaced, lost: lost.is_some() };
-            Ok(Applied { retry, ..Applied::settled(observed, outcome, lost) })
+            Applied { retry, ..Applied::settled(observed, outcome, lost) }
         }
-        Planned::Close(pod) => Ok(Applied::settled(observed, Outcome::Closed, pod)),
-    }
+        Planned::Close(pod) => Applied::settled(observed, Outcome::Closed, pod),
+    };
+    Ok(Applied { relays: Some(relays), ..applied })
+}
+
+/// A binding to be written.
+struct Binding {
+    bound: Bound,
+    reason: String,
+    cause: Cause,
 }
 
 async fn bind(
     context: &Context,
     observed: &Observed,
-    bound: Bound,
-    reason: String,
-    cause: Cause,
+    relays: &RelayPlan,
+    binding: Binding,
 ) -> Result<Applied, RoomError> {
+    let Binding { bound, reason, cause } = binding;
     let former =
         observed.room.media_assignment().map(|old| PodKey { namespace: old.namespace.clone(), name: old.pod.clone() });
     let Some(assignment) = assignment(context, &bound) else {
@@ -106,7 +123,7 @@ async fn bind(
     };
     let outcome =
         |service| Outcome::Bound { placement: placement.clone(), assignment: Box::new(assignment.clone()), service };
-    let draft = Draft::new(context, observed, &outcome(Service::Granting));
+    let draft = Draft::new(context, observed, &outcome(Service::Granting), Some(relays));
     let written = report::write(context, observed, &observed.room, draft).await;
     let room = match written {
         Ok(room) => room,
@@ -122,7 +139,7 @@ async fn bind(
     }
     let granted = grant(context, observed, &bound).await;
     let service = if granted { Service::Serving } else { Service::Granting };
-    Ok(Applied { room, outcome: outcome(service), retry: !granted, tell: None })
+    Ok(Applied { room, outcome: outcome(service), relays: None, retry: !granted, tell: None })
 }
 
 fn announce(context: &Context, observed: &Observed, bound: &Bound, placement: &RoomPlacement, cause: Cause) {
@@ -179,6 +196,7 @@ async fn grant(context: &Context, observed: &Observed, bound: &Bound) -> bool {
         epoch: bound.epoch,
         max_participants: u32::try_from(spec.capacity.max_participants).unwrap_or(1),
         max_bitrate_kbps: u32::try_from(spec.media.max_bitrate_kbps).unwrap_or(1),
+        relay_only: spec.relay.policy == RelayPolicy::Always,
     };
     if !context.ledger().needs_grant(&grant, &bound.boot) {
         return true;

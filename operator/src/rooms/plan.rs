@@ -2,7 +2,7 @@
 
 use super::observe::Observed;
 use crate::context::Context;
-use crate::planner::{Bound, Cause, PodKey, RoomPlan, Unplaced, ValidRoom, plan_room};
+use crate::planner::{Bound, Cause, PodKey, RelayPlan, RoomPlan, Unplaced, ValidRoom, plan_relays, plan_room};
 use k8s_openapi::jiff::Timestamp;
 use std::time::Instant;
 
@@ -23,13 +23,14 @@ pub(super) enum Planned {
 }
 
 /// Plans under the ledger's lock.
-pub(super) fn plan(context: &Context, observed: &Observed, valid: &ValidRoom) -> Planned {
+pub(super) fn plan(context: &Context, observed: &Observed, valid: &ValidRoom) -> (Planned, RelayPlan) {
     let mut ledger = context.ledger();
     let now = Instant::now();
     ledger.observe(&observed.room, now);
     let seen = ledger.seen(&observed.uid, now);
     let fleet = context.fleet_view(&ledger, Timestamp::now());
-    match (plan_room(valid, &seen, &fleet), seen.bound) {
+    let relays = plan_relays(valid, &fleet);
+    let planned = match (plan_room(valid, &seen, &fleet), seen.bound) {
         (RoomPlan::Bind { choice, epoch, cause }, _) => {
             let bound = Bound { pod: choice.pod, boot: choice.boot, epoch };
             ledger.reserve(&observed.uid, bound.clone(), valid.reserve());
@@ -40,5 +41,6 @@ pub(super) fn plan(context: &Context, observed: &Observed, valid: &ValidRoom) ->
         (RoomPlan::Keep | RoomPlan::Endure { .. } | RoomPlan::Await, _) => Planned::Await,
         (RoomPlan::Unplaced(unplaced), bound) => Planned::Unplaced { unplaced, lost: bound.map(|bound| bound.pod) },
         (RoomPlan::Close, bound) => Planned::Close(bound.map(|bound| bound.pod)),
-    }
+    };
+    (planned, relays)
 }

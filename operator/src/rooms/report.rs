@@ -9,6 +9,8 @@ use super::observe::Observed;
 use crate::context::Context;
 use crate::ledger::RoomLoad;
 use crate::metrics::{KindLabel, ReconcileLabels};
+use crate::planner::RelayPlan;
+use crate::relays::join::Relayed;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, PostParams};
@@ -16,10 +18,13 @@ use kube::runtime::controller::Action;
 use plenum_api::Room;
 use plenum_api::conditions::{self, find};
 use plenum_api::room::{
-    Basis, FlowLegs, FlowName, Participants, RoomFlow, RoomPlacement, RoomSignaling, RoomStatus, SignalingMode,
+    Basis, FlowLegs, FlowName, Participants, RelayPolicy, RoomFlow, RoomPlacement, RoomSignaling, RoomStatus,
+    SignalingMode,
 };
+use plenum_protocol::flow::{self as protocol, LegCounts};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use verdicts::Around;
 
 /// Pause before a grant that was not acknowledged is sent again.
 const AFTER_REFUSAL: Duration = Duration::from_millis(500);
@@ -27,24 +32,51 @@ const AFTER_REFUSAL: Duration = Duration::from_millis(500);
 /// A status to be, but for the times of its conditions.
 pub(super) struct Draft {
     status: RoomStatus,
-    verdicts: [(&'static str, conditions::Verdict); 5],
+    verdicts: [(&'static str, conditions::Verdict); 6],
     generation: Option<i64>,
+    /// What people are told of relayed clients.
+    words: Option<String>,
+    /// Relayed participants whose relay has not said how they reach it.
+    unknown: bool,
+}
+
+/// What a status is made from, besides the Room and the outcome.
+struct Facts<'a> {
+    load: Option<RoomLoad>,
+    relayed: Relayed,
+    relays: Option<&'a RelayPlan>,
+    url: String,
+    has_gateway: bool,
 }
 
 impl Draft {
-    /// Pure but for what the context knows of load and addresses.
-    pub(super) fn new(context: &Context, observed: &Observed, outcome: &Outcome) -> Self {
-        let load = context.ledger().room_load(&observed.uid);
+    /// Pure but for what the context knows of load, relays and addresses.
+    pub(super) fn new(context: &Context, observed: &Observed, outcome: &Outcome, relays: Option<&RelayPlan>) -> Self {
+        let (load, from) = {
+            let ledger = context.ledger();
+            (ledger.room_load(&observed.uid), ledger.relayed(&observed.uid))
+        };
         let url =
             format!("{}/v1/rooms/{}/{}", context.settings.public_url, observed.name.namespace, observed.name.name);
-        Self::from_parts(&observed.room, outcome, load, url, observed.has_gateway)
+        let relayed = context.relayed(&from);
+        let facts = Facts { load, relayed, relays, url, has_gateway: observed.has_gateway };
+        Self::from_parts(&observed.room, outcome, facts)
     }
 
-    fn from_parts(room: &Room, outcome: &Outcome, load: Option<RoomLoad>, url: String, has_gateway: bool) -> Self {
+    fn from_parts(room: &Room, outcome: &Outcome, facts: Facts<'_>) -> Self {
+        let Facts { load, relayed, relays, url, has_gateway } = facts;
         let old = room.status.as_ref();
-        let ready_before = old.and_then(|status| find(&status.conditions, conditions::READY));
-        let verdicts =
-            verdicts::verdicts(outcome, ready_before, old.is_some_and(|old| old.placement.is_some()), has_gateway);
+        let policy = room.spec.relay.policy;
+        let seen = load.filter(|_| matches!(outcome, Outcome::Bound { .. }));
+        let words = seen.and_then(|load| relayed.words(policy, load.participants));
+        let around = Around {
+            before: old.and_then(|status| find(&status.conditions, conditions::READY)),
+            had_binding: old.is_some_and(|old| old.placement.is_some()),
+            has_gateway,
+            relays,
+            words: words.as_deref(),
+        };
+        let verdicts = verdicts::verdicts(outcome, around);
         let open = matches!(outcome, Outcome::Bound { .. } | Outcome::Awaiting);
         let (placement, assignments) = match outcome {
             Outcome::Bound { placement, assignment, .. } => {
@@ -55,19 +87,20 @@ impl Draft {
         let status = RoomStatus {
             observed_generation: room.metadata.generation,
             conditions: old.map(|old| old.conditions.clone()).unwrap_or_default(),
-            flow: Some(flow(load, old, outcome)),
+            flow: Some(flow(load, old, outcome, policy)),
             placement,
             media: assignments.first().map(|assignment| assignment.pod.clone()),
             assignments,
+            relay_pools: relays.map(|relays| relays.pools.clone()).unwrap_or_default(),
             signaling: open.then_some(RoomSignaling { url }),
             participants: Some(participants(load, old, outcome)),
             ended_at: ended_at(old, outcome),
         };
-        Self { status, verdicts, generation: room.metadata.generation }
+        Self { status, verdicts, generation: room.metadata.generation, words, unknown: relayed.unknown > 0 }
     }
 
     fn into_status(self, now: Timestamp) -> RoomStatus {
-        let Self { mut status, verdicts, generation } = self;
+        let Self { mut status, verdicts, generation, words: _, unknown: _ } = self;
         for (kind, verdict) in verdicts {
             conditions::set(&mut status.conditions, kind, verdict, generation, now);
         }
@@ -83,23 +116,34 @@ fn unbound(placement: RoomPlacement) -> RoomPlacement {
 }
 
 /// What the pod says; while it has not spoken (a new leader), what status says stays.
-fn flow(load: Option<RoomLoad>, old: Option<&RoomStatus>, outcome: &Outcome) -> RoomFlow {
-    let planned = RoomFlow {
-        name: FlowName::MediaServer,
-        basis: Basis::Planned,
-        signaling: SignalingMode::Gateway,
-        legs: FlowLegs::default(),
-    };
+fn flow(load: Option<RoomLoad>, old: Option<&RoomStatus>, outcome: &Outcome, policy: RelayPolicy) -> RoomFlow {
+    let name = if policy == RelayPolicy::Always { FlowName::MediaServerRelayed } else { FlowName::MediaServer };
+    let legs = FlowLegs::default();
+    let planned = RoomFlow { name, basis: Basis::Planned, signaling: SignalingMode::Gateway, legs };
     let old = old.and_then(|old| old.flow.clone());
     match (outcome, load) {
-        (Outcome::Bound { .. }, Some(load)) if load.legs.direct > 0 => RoomFlow {
-            basis: Basis::Observed,
-            legs: FlowLegs { direct: load.legs.direct, relayed: load.legs.relayed, colocated: load.legs.colocated },
-            ..planned
-        },
+        (Outcome::Bound { .. }, Some(load)) => observed_flow(load.legs).unwrap_or(planned),
         (Outcome::Bound { service: Service::Unasked | Service::Lost(_), .. }, None) => old.unwrap_or(planned),
         _ => planned,
     }
+}
+
+/// `None` while no leg is connected.
+fn observed_flow(legs: LegCounts) -> Option<RoomFlow> {
+    let LegCounts { direct, relayed, colocated } = legs;
+    let (name, basis) = protocol::media_server_flow(legs);
+    let name = match name {
+        protocol::FlowName::MediaServerRelayed => FlowName::MediaServerRelayed,
+        protocol::FlowName::MediaServerRelayedOneSide => FlowName::MediaServerRelayedOneSide,
+        // The others are not made of these counts, or not run by this version.
+        _ => FlowName::MediaServer,
+    };
+    (basis == protocol::Basis::Observed).then_some(RoomFlow {
+        name,
+        basis: Basis::Observed,
+        signaling: SignalingMode::Gateway,
+        legs: FlowLegs { direct, relayed, colocated },
+    })
 }
 
 fn participants(load: Option<RoomLoad>, old: Option<&RoomStatus>, outcome: &Outcome) -> Participants {
@@ -121,17 +165,22 @@ fn ended_at(old: Option<&RoomStatus>, outcome: &Outcome) -> Option<Time> {
 
 /// Writes the status if it differs, and says when to look again.
 pub(super) async fn report(context: &Context, observed: &Observed, applied: Applied) -> Result<Action, RoomError> {
-    let Applied { room, outcome, retry, tell } = applied;
+    let Applied { room, outcome, relays, retry, tell } = applied;
     let serving = matches!(&outcome, Outcome::Bound { service: Service::Serving, .. });
-    let draft = Draft::new(context, observed, &outcome);
+    let draft = Draft::new(context, observed, &outcome, relays.as_ref());
     let now = Instant::now();
-    let last = context.ledger().coarse_written(&observed.uid);
-    let again = match coarse::decide(room.status.as_ref(), &draft.status_now(), last, now) {
+    let pace = {
+        let mut ledger = context.ledger();
+        let unsettled = ledger.unsettled(&observed.uid, draft.unknown, now);
+        coarse::Pace { last: ledger.coarse_written(&observed.uid), unsettled }
+    };
+    let again = match coarse::decide(room.status.as_ref(), &draft.status_now(), pace, now) {
         coarse::Decision::Same => None,
         coarse::Decision::Later(pause) => Some(pause),
         coarse::Decision::Write => {
+            let words = draft.words.clone();
             let written = write(context, observed, &room, draft).await?;
-            events(context, &room, &written);
+            events(context, &room, &written, words);
             None
         }
     };
@@ -151,7 +200,8 @@ pub(super) async fn report(context: &Context, observed: &Observed, applied: Appl
 impl Draft {
     /// For comparison: times of conditions move only when their status does, so a clock is not needed.
     fn status_now(&self) -> RoomStatus {
-        let copy = Self { status: self.status.clone(), verdicts: self.verdicts.clone(), generation: self.generation };
+        let (status, verdicts) = (self.status.clone(), self.verdicts.clone());
+        let copy = Self { status, verdicts, words: None, ..*self };
         copy.into_status(Timestamp::now())
     }
 }
@@ -183,7 +233,7 @@ pub(super) async fn write(
 }
 
 /// Events for what changed for people; binds have theirs already.
-fn events(context: &Context, before: &Room, after: &Room) {
+fn events(context: &Context, before: &Room, after: &Room, words: Option<String>) {
     let changed = |kind: &str| {
         let (old, new) = (before.condition(kind), after.condition(kind)?);
         let same = old.is_some_and(|old| old.status == new.status && old.reason == new.reason);
@@ -194,6 +244,10 @@ fn events(context: &Context, before: &Room, after: &Room) {
             "Closed" => context.events.normal(after, "Closed", &scheduled.message),
             _ => context.events.warning(after, "NotScheduled", format!("{}: {}", scheduled.reason, scheduled.message)),
         }
+    }
+    let said = |words: &String| before.condition(conditions::READY).is_some_and(|ready| ready.message.contains(words));
+    if let Some(words) = words.filter(|words| !said(words)) {
+        context.events.normal(after, "LegsRelayed", words);
     }
     if let Some(disrupted) = changed(conditions::DISRUPTED).filter(|disrupted| disrupted.status == "True") {
         context.events.warning(after, &disrupted.reason, &disrupted.message);

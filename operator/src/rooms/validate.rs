@@ -4,7 +4,7 @@
 use super::observe::Observed;
 use crate::planner::ValidRoom;
 use plenum_api::RoomSpec;
-use plenum_api::room::{DesiredState, Media, Placement, RoomCapacity, Signaling, SignalingMode, Topology};
+use plenum_api::room::{DesiredState, Media, Placement, Relay, RoomCapacity, Signaling, SignalingMode, Topology};
 use std::collections::BTreeMap;
 
 /// A spec that cannot be served, and what to change.
@@ -14,9 +14,10 @@ pub(super) struct Invalid(pub(super) String);
 
 /// A new field of the spec is a compile error here, not a silent skip.
 pub(super) fn validate(observed: &Observed) -> Result<ValidRoom, Invalid> {
-    let RoomSpec { topology, signaling, media, placement, capacity, desired_state } = &observed.room.spec;
+    let RoomSpec { topology, signaling, relay, media, placement, capacity, desired_state } = &observed.room.spec;
     let Topology::MediaServer = topology;
     let Signaling { mode: SignalingMode::Gateway } = signaling;
+    let Relay { policy: relay_policy, pool_selector: relay_selector } = relay;
     let Media { pool_selector, max_bitrate_kbps } = media;
     let Placement { strategy, binding, expected, allowed_regions } = placement;
     let RoomCapacity { max_participants } = capacity;
@@ -39,6 +40,8 @@ pub(super) fn validate(observed: &Observed) -> Result<ValidRoom, Invalid> {
         namespace: observed.name.namespace.clone(),
         namespace_labels: observed.namespace_labels.clone(),
         selector: pool_selector.clone(),
+        relay_policy: *relay_policy,
+        relay_selector: relay_selector.clone(),
         allowed_regions: allowed_regions.clone(),
         expected: regions,
         strategy: *strategy,

@@ -1,8 +1,8 @@
-//! A [`Picture`] as text: signaling dotted, media as thick arrows, entities in brackets.
+//! A [`Picture`] as text: signaling dotted, media as thick arrows, by a relay where it goes by one, entities in brackets.
 
 use super::Picture;
 use crate::paint::{Paint, tame};
-use plenum_protocol::flow::{CandidateType, Leg, LegRole, LegState, MediaPlace};
+use plenum_protocol::flow::{CandidateType, Leg, LegRelay, LegRole, LegState, MediaPlace};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Longest name of a participant that is shown whole.
@@ -95,19 +95,39 @@ fn media(text: &mut String, legs: &[Leg], paint: Paint) {
         (&leg.participant_name, &leg.participant, leg.role == LegRole::Subscriber, &leg.publication)
     });
     let ids = order.iter().map(|leg| leg.publication.as_str().chars().count()).max().unwrap_or_default();
+    let relays = legs.iter().filter_map(|leg| leg.relay.as_ref()).map(|relay| relay_box(relay).chars().count()).max();
     for leg in order {
         let bracketed = client_box(&leg.participant_name);
         let fill = width - bracketed.chars().count() + 2;
-        let (arrow, verb) = match leg.role {
-            LegRole::Publisher => (format!("{}▶", "━".repeat(fill + 2)), "sends"),
-            LegRole::Subscriber => (format!("◀{}", "━".repeat(fill + 2)), "gets "),
+        let verb = match leg.role {
+            LegRole::Publisher => "sends",
+            LegRole::Subscriber => "gets ",
         };
         *text += &paint.entity(&bracketed);
-        *text += &paint.media(&arrow);
+        *text += &way(leg, fill + 2, relays, paint);
         *text += &paint.entity("[media pod]");
         *text += format!("  {verb} {:ids$}  {}", leg.publication.as_str(), facts(leg)).trim_end();
         text.push('\n');
     }
+}
+
+/// From client to media pod. When any leg is relayed (the longest box of a relay has `relays` characters), all are as long.
+fn way(leg: &Leg, length: usize, relays: Option<usize>, paint: Paint) -> String {
+    let line = |length: usize| "━".repeat(length);
+    let arrow = |length: usize| match leg.role {
+        LegRole::Publisher => format!("{}▶", line(length)),
+        LegRole::Subscriber => format!("◀{}", line(length)),
+    };
+    let Some(widest) = relays else { return paint.media(&arrow(length)) };
+    let Some(relay) = &leg.relay else { return paint.media(&arrow(length + widest + 7)) };
+    let by = relay.transport.map_or_else(|| line(3), |transport| transport.to_string());
+    let bracketed = relay_box(relay);
+    let rest = widest - bracketed.chars().count();
+    let first = match leg.role {
+        LegRole::Publisher => format!("{}{by}━▶", line(length)),
+        LegRole::Subscriber => format!("◀{}{by}━", line(length)),
+    };
+    format!("{}{}{}", paint.media(&first), paint.entity(&bracketed), paint.media(&arrow(rest + 2)))
 }
 
 /// Candidate types (client/node), protocol, round trip, bit rate, frames, client address.
@@ -148,6 +168,10 @@ fn kind(candidate: Option<CandidateType>) -> &'static str {
 
 fn client_box(name: &str) -> String {
     format!("[{}]", tame(name, NAME_WIDTH))
+}
+
+fn relay_box(relay: &LegRelay) -> String {
+    format!("[TURN {}, {}]", tame(&relay.pod, POD_WIDTH), tame(&relay.region, POD_WIDTH))
 }
 
 fn gateway_box(name: &str, region: Option<&str>) -> String {

@@ -42,7 +42,12 @@ pub enum PublicTlsError {
 /// Certificate and key of a public server.
 pub struct PublicTls {
     config: ArcSwap<ServerConfig>,
+    /// ALPN names, most wanted first.
+    protocols: Vec<Vec<u8>>,
 }
+
+/// ALPN name of HTTP/1.1.
+const HTTP: &[u8] = b"http/1.1";
 
 impl PublicTls {
     /// From PEM texts: a chain, leaf first, and its key.
@@ -50,7 +55,12 @@ impl PublicTls {
     /// # Errors
     /// See [`PublicTlsError`].
     pub fn from_pem(cert: &[u8], key: &[u8]) -> Result<Self, PublicTlsError> {
-        Ok(Self { config: ArcSwap::new(config(cert, key)?) })
+        Self::new(cert, key, &[HTTP])
+    }
+
+    fn new(cert: &[u8], key: &[u8], protocols: &[&[u8]]) -> Result<Self, PublicTlsError> {
+        let protocols: Vec<_> = protocols.iter().map(|name| name.to_vec()).collect();
+        Ok(Self { config: ArcSwap::new(config(cert, key, &protocols)?), protocols })
     }
 
     /// From `tls.crt` and `tls.key` in a directory (a mounted Secret of type `kubernetes.io/tls`).
@@ -58,8 +68,23 @@ impl PublicTls {
     /// # Errors
     /// See [`PublicTlsError`].
     pub fn from_dir(dir: &Path) -> Result<Self, PublicTlsError> {
+        Self::from_dir_for(dir, &[HTTP])
+    }
+
+    /// [`PublicTls::from_dir`] for another protocol than HTTP: `protocols` are its ALPN names. A client that offers
+    /// only others is refused; one that offers none is not.
+    ///
+    /// # Errors
+    /// See [`PublicTlsError`].
+    pub fn from_dir_for(dir: &Path, protocols: &[&[u8]]) -> Result<Self, PublicTlsError> {
         let (cert, key) = read_dir(dir)?;
-        Self::from_pem(&cert, &key)
+        Self::new(&cert, &key, protocols)
+    }
+
+    /// What new connections are made with, for servers of their own.
+    #[must_use]
+    pub fn server_config(&self) -> Arc<ServerConfig> {
+        self.config.load_full()
     }
 
     /// Uses another certificate for new connections.
@@ -67,7 +92,7 @@ impl PublicTls {
     /// # Errors
     /// See [`PublicTlsError`]; the old certificate then stays.
     pub fn replace(&self, cert: &[u8], key: &[u8]) -> Result<(), PublicTlsError> {
-        self.config.store(config(cert, key)?);
+        self.config.store(config(cert, key, &self.protocols)?);
         Ok(())
     }
 
@@ -89,7 +114,7 @@ pub(super) struct PublicAcceptor {
 impl Accept for PublicAcceptor {
     type Stream = TlsStream<TcpStream>;
     async fn accept(&self, tcp: TcpStream) -> Result<(Self::Stream, Extensions), AcceptError> {
-        let stream = handshake(self.tls.config.load_full(), tcp, self.deadline).await?;
+        let stream = handshake(self.tls.server_config(), tcp, self.deadline).await?;
         Ok((stream, Extensions::new()))
     }
 }
@@ -106,7 +131,7 @@ pub(crate) async fn handshake(
     outcome.map_err(AcceptError::Handshake)
 }
 
-fn config(cert: &[u8], key: &[u8]) -> Result<Arc<ServerConfig>, PublicTlsError> {
+fn config(cert: &[u8], key: &[u8], protocols: &[Vec<u8>]) -> Result<Arc<ServerConfig>, PublicTlsError> {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(cert).collect();
     let chain = chain.map_err(|error| PublicTlsError::Pem { what: "the certificate", reason: error.to_string() })?;
     let key = PrivateKeyDer::from_pem_slice(key)
@@ -115,7 +140,7 @@ fn config(cert: &[u8], key: &[u8]) -> Result<Arc<ServerConfig>, PublicTlsError> 
         .with_safe_default_protocol_versions()
         .map_err(PublicTlsError::Certificate)?;
     let mut config = builder.with_no_client_auth().with_single_cert(chain, key).map_err(PublicTlsError::Certificate)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = protocols.to_vec();
     Ok(Arc::new(config))
 }
 

@@ -3,13 +3,16 @@
 use axum::body::Body;
 use http::{Request, Response};
 use plenum_protocol::control::{SessionKind, SessionOpened, SessionPatched};
-use plenum_protocol::flow::{Basis, CandidateType, FlowName, FlowReport, Leg, LegCounts, LegEnd, LegRole, LegState};
+use plenum_protocol::flow::{
+    Basis, CandidateType, FlowName, FlowReport, Leg, LegBytes, LegCounts, LegEnd, LegRole, LegState,
+};
+use plenum_protocol::ice::{IceServer, IceServers, IceTransportPolicy, RelayPlace};
 use plenum_protocol::ids::{RoomName, SessionId};
 use plenum_protocol::problem::Code;
 use plenum_protocol::room::{ClientMessage, ServerMessage};
 use plenum_protocol::token::{MintToken, MintedToken};
 use plenum_signaling::{
-    Access, BasicCredentials, JoinRequest, NewSession, PatchRequest, Refusal, RoomConnection, SessionService,
+    Access, BasicCredentials, IceWish, JoinRequest, NewSession, PatchRequest, Refusal, RoomConnection, SessionService,
     SourceAddress,
 };
 use std::sync::{Arc, Mutex};
@@ -24,6 +27,7 @@ pub(crate) struct Asked {
     pub(crate) patches: Vec<PatchRequest>,
     pub(crate) closed: Vec<SessionId>,
     pub(crate) joins: Vec<JoinRequest>,
+    pub(crate) wishes: Vec<IceWish>,
 }
 
 /// The other end of a socket's [`RoomConnection`].
@@ -37,13 +41,15 @@ pub(crate) struct Fake {
     pub(crate) asked: Arc<Mutex<Asked>>,
     /// Refuses every session and join, once the token is checked.
     pub(crate) refuse: Option<Refusal>,
+    /// Has no relays.
+    pub(crate) no_relays: bool,
     rooms: mpsc::Sender<RoomEnd>,
 }
 
 impl Fake {
     pub(crate) fn new() -> (Self, mpsc::Receiver<RoomEnd>) {
         let (rooms, ends) = mpsc::channel(8);
-        (Self { asked: Arc::default(), refuse: None, rooms }, ends)
+        (Self { asked: Arc::default(), refuse: None, no_relays: false, rooms }, ends)
     }
 
     pub(crate) fn refusing(code: Code) -> Self {
@@ -112,6 +118,25 @@ impl SessionService for Fake {
         Ok(RoomConnection { to_room, from_room })
     }
 
+    async fn ice_servers(&self, _: &Access, wish: IceWish) -> Result<IceServers, Refusal> {
+        if self.no_relays {
+            return Err(Refusal::new(Code::Unavailable, "no relays"));
+        }
+        self.check()?;
+        let username = format!("99:{}:media", wish.session.as_ref().map_or("T_1", |session| session.as_str()));
+        self.asked.lock().unwrap().wishes.push(wish);
+        let stun =
+            IceServer { urls: vec!["stun:[2001:db8::1]:3478".into()], username: None, credential: None, relay: None };
+        let turn = IceServer {
+            urls: vec!["turn:192.0.2.7:3478?transport=udp".into(), "turns:turn.test:443?transport=tcp".into()],
+            username: Some(username),
+            credential: Some("c2VjcmV0".into()),
+            relay: Some(RelayPlace { pod: "eu-0".into(), region: "eu".into() }),
+        };
+        let ice_transport_policy = IceTransportPolicy::All;
+        Ok(IceServers { ice_servers: vec![stun, turn], ice_transport_policy, expires_at: 99 })
+    }
+
     async fn flow(&self, access: &Access) -> Result<FlowReport, Refusal> {
         self.check()?;
         let end = |kind| LegEnd { candidate_type: Some(kind), address: Some("192.0.2.1".into()), port: Some(5) };
@@ -130,6 +155,8 @@ impl SessionService for Fake {
             receive_kbps: 1,
             send_kbps: 2,
             packets: 3,
+            bytes: LegBytes::default(),
+            relay: None,
             client_view: None,
         };
         Ok(FlowReport {

@@ -5,5 +5,6 @@
 
 mod fake;
 mod flow_and_tokens;
+mod ice_servers;
 mod room_socket;
 mod whip_whep;

@@ -11,6 +11,7 @@ type Caller = Option<(&'static str, &'static str)>;
 const SYSTEM: &str = "plenum-system";
 const OPERATOR: Caller = Some((SYSTEM, "plenum-operator"));
 const GATEWAY: Caller = Some((SYSTEM, "plenum-gateway"));
+const TURN: Caller = Some(("media-eu", "plenum-turn-node"));
 const MEDIA: Caller = Some(("media-eu", "plenum-media-node"));
 const STRANGER: Caller = Some(("shop", "web"));
 /// Calls itself a gateway, in a namespace of its own.
@@ -20,8 +21,9 @@ const OUTSIDE: Caller = None;
 /// A question: namespace and program that is called, protocol and port, caller, and the answer.
 struct Question(&'static str, &'static str, &'static str, u64, Caller, bool);
 
-const QUESTIONS: [Question; 22] = [
+const QUESTIONS: [Question; 34] = [
     Question(SYSTEM, "plenum-operator", "TCP", 7443, GATEWAY, true),
+    Question(SYSTEM, "plenum-operator", "TCP", 7443, OPERATOR, true),
     Question(SYSTEM, "plenum-operator", "TCP", 7443, MEDIA, false),
     Question(SYSTEM, "plenum-operator", "TCP", 7443, IMPOSTOR, false),
     Question(SYSTEM, "plenum-operator", "TCP", 7443, OUTSIDE, false),
@@ -43,6 +45,17 @@ const QUESTIONS: [Question; 22] = [
     Question("media-eu", "plenum-media-node", "TCP", 7443, MEDIA, false),
     Question("media-eu", "plenum-media-node", "TCP", 7443, OUTSIDE, false),
     Question("media-eu", "plenum-media-node", "TCP", 9090, OUTSIDE, false),
+    Question("media-eu", "plenum-media-node", "UDP", 20000, TURN, true),
+    Question("media-eu", "plenum-turn-node", "UDP", 3478, OUTSIDE, true),
+    Question("media-eu", "plenum-turn-node", "TCP", 3478, OUTSIDE, true),
+    Question("media-eu", "plenum-turn-node", "TCP", 10443, OUTSIDE, true),
+    Question("media-eu", "plenum-turn-node", "UDP", 50000, MEDIA, true),
+    Question("media-eu", "plenum-turn-node", "TCP", 7443, OPERATOR, true),
+    Question("media-eu", "plenum-turn-node", "TCP", 7443, GATEWAY, true),
+    Question("media-eu", "plenum-turn-node", "TCP", 7443, IMPOSTOR, false),
+    Question("media-eu", "plenum-turn-node", "TCP", 7443, OUTSIDE, false),
+    Question("media-eu", "plenum-turn-node", "TCP", 9090, OUTSIDE, false),
+    Question("media-eu", "plenum-turn-node", "TCP", 9090, STRANGER, true),
 ];
 
 /// Every question has the answer that it should.

@@ -3,7 +3,7 @@
 use super::Charts;
 use anyhow::bail;
 
-const CASES: [(&str, &str); 17] = [
+const CASES: [(&str, &str); 19] = [
     ("gatway.replicas=2", "gatway"),
     ("gateway.replica=2", "replica"),
     ("gateway.replicas=0", "replicas"),
@@ -19,6 +19,8 @@ const CASES: [(&str, &str); 17] = [
     ("gateway.service.nodePort=30080", "NodePort"),
     ("gateway.tls.secretName=Not_A_Name", "secretName"),
     ("networkPolicies.mediaNamespaces={Bad_Name}", "mediaNamespaces"),
+    ("operator.turnAuthSecrets={Not_A_Name}", "turnAuthSecrets"),
+    ("pools[0].name=eu,pools[0].spec.region=eu,pools[0].spec.role=turn", "role"),
     ("pools[0].name=eu", "spec"),
     ("pools[0].spec.region=eu,pools[0].name=eu", "role"),
 ];

@@ -8,7 +8,8 @@ use crate::charts;
 use crate::cluster::Cluster;
 use crate::console::Console;
 use crate::deploy::{self, NAMESPACE, NODE_PORT, Release};
-use crate::images::{self, Images};
+use crate::down;
+use crate::images::{self, Images, Registry};
 use crate::run;
 use crate::target::{self, Target};
 use crate::tools;
@@ -18,8 +19,11 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The cluster of the tests; the one that a person plays with goes on beside it.
+/// The cluster of the tests, unless `E2E_CLUSTER` names another; the one that a person plays with goes on beside it.
 const CLUSTER: &str = "plenum-test";
+/// Label of the namespace of each test, and the one that they share, as `plenum-e2e` makes them.
+const TEST_NAMESPACES: &str = "plenum-e2e";
+const SHARED_NAMESPACE: &str = "metadata.name=plenum-e2e";
 
 /// A target with Plenum on it, ready for tests.
 struct Stage {
@@ -44,7 +48,7 @@ pub(super) fn run(workspace: &Workspace, console: &Console, tally: &mut Tally, f
     }
     console.forgive_interrupt();
     if keep {
-        console.step(format!("the cluster {CLUSTER} goes on; `make e2e` without KEEP takes it down"));
+        console.step(format!("the cluster {} goes on; `make e2e` without KEEP takes it down", cluster_name()));
         return;
     }
     tally.gate(console, "down", || strike(workspace, console, stage.as_ref()));
@@ -84,15 +88,19 @@ pub(super) fn bench_ready(workspace: &Workspace, console: &Console) -> anyhow::R
 /// Starts the cluster and installs Plenum.
 fn set(workspace: &Workspace, console: &Console) -> anyhow::Result<Stage> {
     tools::browser(workspace, console)?;
+    let coturn = tools::coturn(workspace, console)?;
     let artifacts = fresh_artifacts(workspace)?;
     let (target, images) = if target::kubeconfig().is_some() {
-        let registry = images::registry()
+        let registry = Registry::from_environment()?
             .context("KUBECONFIG is set: set IMAGE_REGISTRY to a registry that its nodes pull from")?;
-        (Target::existing(workspace, console)?, images::push(workspace, console, &registry)?)
+        if registry.pull_secret().is_some() {
+            bail!("the tests make namespaces, whose pods have no pull secret: use a registry that asks for none");
+        }
+        (Target::existing(workspace, console)?, registry.push(workspace, console)?)
     } else {
         let programs = tools::cluster(workspace, console)?;
         let images = images::pack(workspace, console, &programs)?;
-        let cluster = Cluster::new(programs, CLUSTER);
+        let cluster = Cluster::new(programs, &cluster_name());
         cluster.up(console)?;
         cluster.load_images(console, &images.archives)?;
         (Target::embedded(cluster), images)
@@ -101,14 +109,18 @@ fn set(workspace: &Workspace, console: &Console) -> anyhow::Result<Stage> {
     let urls: Vec<String> = addresses.iter().map(|address| format!("http://{address}:{NODE_PORT}")).collect();
     let public_url = urls.first().context("the cluster has no node with an address")?.clone();
     // Each URL stands for the gateways of its own node: tests choose a replica by its URL.
-    let values = vec!["gateway.service.externalTrafficPolicy=Local".to_owned()];
+    let values = vec![
+        "gateway.service.externalTrafficPolicy=Local".to_owned(),
+        // The Secret of the pool that the tests open to foreign clients.
+        "operator.turnAuthSecrets={foreign-turn}".to_owned(),
+    ];
     let release = Release { images: &images, public_url, values };
     if let Err(error) = deploy::install(workspace, console, &target, &release) {
         artifacts::dump(console, &target, &artifacts);
         return Err(error);
     }
     let environment = artifacts.join("environment.json");
-    let described = describe(workspace, &target, &images, &urls, &artifacts)?;
+    let described = describe(workspace, &target, &images, &urls, &coturn, &artifacts)?;
     std::fs::write(&environment, serde_json::to_string_pretty(&described)?)?;
     Ok(Stage { target, images, environment, artifacts })
 }
@@ -116,9 +128,19 @@ fn set(workspace: &Workspace, console: &Console) -> anyhow::Result<Stage> {
 /// Removes what `set` made, also when it failed half-way.
 fn strike(workspace: &Workspace, console: &Console, stage: Option<&Stage>) -> anyhow::Result<()> {
     if target::kubeconfig().is_some() {
-        return stage.map_or(Ok(()), |stage| deploy::uninstall(console, &stage.target, "plenum"));
+        return stage.map_or(Ok(()), |stage| strike_existing(workspace, console, &stage.target));
     }
-    Cluster::new(tools::latest_programs(workspace, console)?, CLUSTER).down(console)
+    Cluster::new(tools::latest_programs(workspace, console)?, &cluster_name()).down(console)
+}
+
+/// The cluster as it was before: without the tests' namespaces no Room is left that would keep the CRDs.
+fn strike_existing(workspace: &Workspace, console: &Console, target: &Target) -> anyhow::Result<()> {
+    console.step("deleting the tests' namespaces");
+    for which in [["--selector", TEST_NAMESPACES], ["--field-selector", SHARED_NAMESPACE]] {
+        let delete = [&["delete", "namespace", "--timeout=120s"], &which[..]].concat();
+        target.kubectl("deleting the tests' namespaces", &delete)?;
+    }
+    down::from_existing(workspace, console, target)
 }
 
 /// The file by which programs reach the cluster.
@@ -135,6 +157,7 @@ fn describe(
     target: &Target,
     images: &Images,
     urls: &[String],
+    coturn: &Path,
     artifacts: &Path,
 ) -> anyhow::Result<Value> {
     let cluster = target.cluster();
@@ -152,6 +175,8 @@ fn describe(
         "plenumctl": build::binary(&images.binaries, "plenumctl")?,
         "chromium": run::found("chromium").or_else(|| run::found("google-chrome")),
         "chromedriver": run::found("chromedriver"),
+        "certutil": run::found("certutil"),
+        "coturn": coturn,
         "repository": workspace.root(),
         "artifacts": artifacts,
     }))
@@ -184,7 +209,12 @@ fn cargo_test(
 
 /// An empty directory for this run.
 fn fresh_artifacts(workspace: &Workspace) -> anyhow::Result<PathBuf> {
-    let dir = workspace.cache_dir("artifacts")?;
+    let name = format!("artifacts/{}", cluster_name());
+    let dir = workspace.cache_dir(&name)?;
     std::fs::remove_dir_all(&dir).with_context(|| format!("deleting {}", dir.display()))?;
-    workspace.cache_dir("artifacts")
+    workspace.cache_dir(&name)
+}
+
+fn cluster_name() -> String {
+    std::env::var("E2E_CLUSTER").ok().filter(|name| !name.is_empty()).unwrap_or_else(|| CLUSTER.to_owned())
 }

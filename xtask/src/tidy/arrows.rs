@@ -17,7 +17,7 @@ const fn rule(package: &'static str, may_use: &'static [&'static str]) -> Rule {
 
 const ANYTHING: &[&str] = &["*"];
 
-const RULES: [Rule; 14] = [
+const RULES: [Rule; 16] = [
     rule("plenum-api", &[]),
     rule("plenum-protocol", &[]),
     rule("plenum-runtime", &["plenum-protocol"]),
@@ -25,6 +25,8 @@ const RULES: [Rule; 14] = [
     rule("plenum-signaling", &["plenum-protocol"]),
     Rule { package: "plenum-media-core", may_use: &["plenum-protocol"], tests_may_use: &[] },
     rule("plenum-media-node", &["plenum-media-core", "plenum-dataplane", "plenum-protocol", "plenum-runtime"]),
+    rule("plenum-turn-core", &["plenum-protocol"]),
+    rule("plenum-turn-node", &["plenum-turn-core", "plenum-dataplane", "plenum-protocol", "plenum-runtime"]),
     rule("plenum-gateway", &["plenum-api", "plenum-protocol", "plenum-signaling", "plenum-runtime"]),
     rule("plenum-operator", &["plenum-api", "plenum-protocol", "plenum-runtime"]),
     rule("plenumctl", &["plenum-api", "plenum-protocol", "plenum-operator"]),
@@ -35,16 +37,18 @@ const RULES: [Rule; 14] = [
 ];
 
 /// Crates that never talk to Kubernetes, by themselves or through others.
-const WITHOUT_KUBE: [&str; 6] = [
+const WITHOUT_KUBE: [&str; 8] = [
     "plenum-protocol",
     "plenum-runtime",
     "plenum-dataplane",
     "plenum-signaling",
     "plenum-media-core",
     "plenum-media-node",
+    "plenum-turn-core",
+    "plenum-turn-node",
 ];
 /// Crates that do no I/O.
-const WITHOUT_IO: [&str; 3] = ["plenum-api", "plenum-protocol", "plenum-media-core"];
+const WITHOUT_IO: [&str; 4] = ["plenum-api", "plenum-protocol", "plenum-media-core", "plenum-turn-core"];
 const IO: [&str; 7] = ["tokio", "axum", "hyper", "hyper-util", "reqwest", "socket2", "tokio-rustls"];
 
 /// Dependencies that the table does not allow.

@@ -1,6 +1,7 @@
 //! Programs that come from the distribution. Installed by apt where that is possible, else named in one line.
 
 use crate::console::Console;
+use crate::images;
 use crate::run;
 use crate::workspace::Workspace;
 use anyhow::bail;
@@ -27,7 +28,12 @@ const CLUSTER: [Program; 7] = [
     program("mount", "mount"),
     program("nsenter", "util-linux"),
 ];
-const BROWSER: [Program; 2] = [program("chromium", "chromium"), program("chromedriver", "chromium-driver")];
+const BROWSER: [Program; 3] = [
+    program("chromium", "chromium"),
+    program("chromedriver", "chromium-driver"),
+    // Puts the tests' certificate authority where Chromium looks for them.
+    program("certutil", "libnss3-tools"),
+];
 const CNI_PACKAGE: &str = "containernetworking-plugins";
 const CNI_DIRECTORIES: [&str; 3] = ["/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni"];
 
@@ -35,7 +41,7 @@ const CNI_DIRECTORIES: [&str; 3] = ["/usr/lib/cni", "/opt/cni/bin", "/usr/libexe
 pub(crate) fn cluster_packages(workspace: &Workspace, console: &Console) -> anyhow::Result<()> {
     let mut missing = missing_of(&CLUSTER);
     if !CNI_DIRECTORIES.iter().any(|dir| Path::new(dir).join("host-local").is_file()) {
-        missing.insert(CNI_PACKAGE);
+        missing.insert(CNI_PACKAGE.to_owned());
     }
     install(workspace, console, &missing)
 }
@@ -45,15 +51,24 @@ pub(crate) fn browser(workspace: &Workspace, console: &Console) -> anyhow::Resul
     install(workspace, console, &missing_of(&BROWSER))
 }
 
-fn missing_of(programs: &[Program]) -> BTreeSet<&'static str> {
-    programs.iter().filter(|program| !run::on_path(program.name)).map(|program| program.package).collect()
+/// What builds images for a registry, unless some tool for that is there.
+pub(crate) fn image_builder(workspace: &Workspace, console: &Console) -> anyhow::Result<()> {
+    if images::has_tool() {
+        return Ok(());
+    }
+    install(workspace, console, &BTreeSet::from(["buildah".to_owned()]))
 }
 
-fn install(workspace: &Workspace, console: &Console, packages: &BTreeSet<&str>) -> anyhow::Result<()> {
+fn missing_of(programs: &[Program]) -> BTreeSet<String> {
+    programs.iter().filter(|program| !run::on_path(program.name)).map(|program| program.package.to_owned()).collect()
+}
+
+/// Installs packages; those that are there stay as they are.
+pub(super) fn install(workspace: &Workspace, console: &Console, packages: &BTreeSet<String>) -> anyhow::Result<()> {
     if packages.is_empty() {
         return Ok(());
     }
-    let list = packages.iter().copied().collect::<Vec<_>>().join(" ");
+    let list = packages.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
     let line = format!("apt-get update && apt-get install --no-install-recommends -y {list}");
     if !run::on_path("apt-get") {
         bail!("this machine lacks {list} (Debian's names): install them with its package manager, then run this again");
@@ -66,7 +81,7 @@ fn install(workspace: &Workspace, console: &Console, packages: &BTreeSet<&str>) 
         ("apt-get update".to_owned(), vec!["update"]),
         (
             format!("apt-get install {list}"),
-            [vec!["install", "--no-install-recommends", "-y"], packages.iter().copied().collect()].concat(),
+            [vec!["install", "--no-install-recommends", "-y"], packages.iter().map(String::as_str).collect()].concat(),
         ),
     ] {
         let mut apt = Command::new("apt-get");
@@ -90,6 +105,6 @@ mod tests {
     #[test]
     fn a_missing_program_names_its_package_once() {
         let programs = [program("no-such-program-a", "a"), program("no-such-program-b", "a"), program("sh", "dash")];
-        assert_eq!(missing_of(&programs), BTreeSet::from(["a"]));
+        assert_eq!(missing_of(&programs), BTreeSet::from(["a".to_owned()]));
     }
 }

@@ -1,6 +1,7 @@
 //! One joined socket: messages both ways between client and node, until either goes, the room moves, or the gateway stops.
 
 use super::super::binding::Bound;
+use super::losses::Losses;
 use crate::metrics::{Counters, NodeError, SocketEnd};
 use crate::routes::{Route, Standing};
 use crate::sockets::SocketPermit;
@@ -26,6 +27,7 @@ pub(super) struct Pipe {
     pub(super) node: NodeSocket,
     pub(super) bound: Bound,
     pub(super) route: watch::Receiver<Arc<Route>>,
+    pub(super) losses: Losses,
     pub(super) closing: Shutdown,
     pub(super) from_client: mpsc::Receiver<ClientMessage>,
     pub(super) to_client: mpsc::Sender<ServerMessage>,
@@ -76,6 +78,7 @@ impl Pipe {
                 message = self.from_client.recv() => self.handle_client(message).await,
                 changed = self.route.changed() => self.handle_route(changed.is_err()),
                 () = closing.requested() => Some(End(SocketEnd::Shutdown, Some(rejoin(RejoinReason::GatewayShutdown)))),
+                pod = self.losses.next() => self.handle_lost(pod),
                 _ = pings.tick() => self.handle_tick(heard.elapsed()).await,
             };
             if let Some(end) = end {
@@ -123,7 +126,17 @@ impl Pipe {
             ));
         }
         let route = Arc::clone(&self.route.borrow_and_update());
+        self.losses.care_for(&route.relays.pools);
         moved(&self.bound, &route)
+    }
+
+    /// A client that is behind with its messages finds out by itself.
+    fn handle_lost(&mut self, pod: String) -> Option<End> {
+        match self.to_client.try_send(ServerMessage::RelayLost { pod }) {
+            Ok(()) => self.counters.told_relay_lost(),
+            Err(error) => tracing::debug!(%error, "a client is not told of a lost relay"),
+        }
+        None
     }
 
     async fn handle_tick(&mut self, silence: Duration) -> Option<End> {
@@ -172,7 +185,9 @@ fn moved(bound: &Bound, route: &Route) -> Option<End> {
 fn rejoin(reason: RejoinReason) -> ServerMessage {
     let within_millis = match reason {
         RejoinReason::GatewayShutdown => SPREAD_SHUTDOWN,
-        RejoinReason::Rebound | RejoinReason::MediaNodeLost | RejoinReason::TooSlow => SPREAD_MOVED,
+        RejoinReason::Rebound | RejoinReason::MediaNodeLost | RejoinReason::TooSlow | RejoinReason::RelayRequired => {
+            SPREAD_MOVED
+        }
     };
     ServerMessage::Rejoin { reason, within_millis }
 }

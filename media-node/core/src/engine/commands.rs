@@ -1,7 +1,7 @@
 //! What the owner asks for: opening, changing and ending sessions.
 
 use super::Engine;
-use crate::config::{RoomKey, SessionKey};
+use crate::config::{RoomKey, RoomLimits, SessionKey};
 use crate::event::{CloseReason, Event};
 use crate::forward;
 use crate::media::publication::{AUDIO, Publication, VIDEO};
@@ -19,6 +19,7 @@ use crate::session_error::SessionError;
 use crate::sink::PacketSink;
 use crate::transport::{TransportError, TransportSpec};
 use plenum_protocol::control::IfMatch;
+use plenum_protocol::flow::LegBytes;
 use std::time::Instant;
 
 /// Random characters of a username fragment behind the engine's tag.
@@ -36,7 +37,7 @@ impl Engine {
     /// # Errors
     /// [`SessionError`]; nothing is left behind.
     pub fn open_session(&mut self, now: Instant, room: RoomKey, spec: SessionSpec<'_>) -> Result<Answer, SessionError> {
-        let max_kbps = self.admit(room, spec)?;
+        let RoomLimits { max_bitrate_kbps: max_kbps, relay_only, .. } = self.admit(room, spec)?;
         let offer = Offer::parse(spec.offer)?;
         let (role, publication) = self.role(room, spec.kind)?;
         let plan = Plan::new(&offer, role)?;
@@ -75,6 +76,10 @@ impl Engine {
             transport,
             sources: Vec::new(),
             nominated: None,
+            relay: None,
+            relay_only,
+            evicted: false,
+            told: None,
             secure: None,
             connected: false,
             opened: now,
@@ -85,6 +90,7 @@ impl Engine {
             received: Rate::default(),
             sent: Rate::default(),
             packets: 0,
+            bytes: LegBytes::default(),
             next_tick: now + TICK,
             timer: None,
         });
@@ -92,8 +98,8 @@ impl Engine {
         Ok(answer)
     }
 
-    /// Checks that a session may be opened. Returns the room's bit rate bound.
-    fn admit(&self, room: RoomKey, spec: SessionSpec<'_>) -> Result<u32, SessionError> {
+    /// Checks that a session may be opened. Returns the room's bounds.
+    fn admit(&self, room: RoomKey, spec: SessionSpec<'_>) -> Result<RoomLimits, SessionError> {
         let room = self.rooms.get(&room).ok_or(SessionError::NoRoom)?;
         if self.keys.contains_key(&spec.id) {
             return Err(SessionError::SessionExists);
@@ -105,7 +111,7 @@ impl Engine {
         if self.outside.is_empty() || self.port == 0 {
             return Err(SessionError::NotConfigured);
         }
-        Ok(room.limits.max_bitrate_kbps)
+        Ok(room.limits)
     }
 
     fn role(&self, room: RoomKey, kind: SessionKind) -> Result<(Role, Option<usize>), SessionError> {

@@ -45,6 +45,7 @@ impl Engine {
                     self.counters.drops.stun_unknown_user += 1;
                     return;
                 };
+                self.count_received(slot, datagram);
                 let taken = self.feed(slot, now, from, datagram, out);
                 if !taken {
                     self.counters.drops.stun_unauthenticated += 1;
@@ -53,7 +54,17 @@ impl Engine {
                 }
             }
             // Keep-alives ask for nothing.
-            Class::Indication => {}
+            Class::Indication => {
+                if let Some(slot) = self.demux.address(from) {
+                    self.count_received(slot, datagram);
+                }
+            }
+        }
+    }
+
+    fn count_received(&mut self, slot: usize, datagram: &[u8]) {
+        if let Some(session) = self.sessions.get_mut(slot) {
+            session.bytes.received += datagram.len() as u64;
         }
     }
 
@@ -74,6 +85,11 @@ impl Engine {
         };
         if !binding.is_authentic(&session.local.pwd) {
             drops.stun_unauthenticated += 1;
+            return;
+        }
+        session.bytes.received += datagram.len() as u64;
+        if session.relay_only && self.relays.find(from).is_none() {
+            drops.stun_not_relayed += 1;
             return;
         }
         // Both sides controlled would mean that the client is lite too: nobody would check. The agent would switch
@@ -103,6 +119,7 @@ impl Engine {
             self.counters.drops.unknown_source += 1;
             return;
         };
+        self.count_received(slot, datagram);
         if !self.feed(slot, now, from, datagram, out) {
             self.counters.drops.dtls_refused += 1;
         }
@@ -115,6 +132,7 @@ impl Engine {
             drops.unknown_source += 1;
             return;
         };
+        session.bytes.received += datagram.len() as u64;
         let Some(header) = RtpHeader::parse(datagram) else {
             drops.rtp_malformed += 1;
             return;
@@ -193,6 +211,7 @@ impl Engine {
             drops.unknown_source += 1;
             return;
         };
+        session.bytes.received += datagram.len() as u64;
         let Some(secure) = &mut session.secure else {
             drops.before_keys += 1;
             return;

@@ -47,6 +47,10 @@ impl Engine {
 
     fn run_due(&mut self, slot: usize, now: Instant, out: &mut dyn PacketSink) {
         let Some(session) = self.sessions.get(slot) else { return };
+        if session.evicted {
+            self.end(slot, now, Some(CloseReason::RelayRequired), out);
+            return;
+        }
         if session.expires_at() <= now {
             let reason = if session.connected { CloseReason::ConsentExpired } else { CloseReason::HandshakeTimeout };
             self.end(slot, now, Some(reason), out);
@@ -65,6 +69,7 @@ impl Engine {
             self.ask_publisher(publication, now, out);
         }
         if tick {
+            self.tell_path(slot);
             self.tick(slot, publication, now, out);
         }
     }

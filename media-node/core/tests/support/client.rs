@@ -35,6 +35,8 @@ pub enum Heard {
 pub struct Client {
     pub key: SessionKey,
     pub address: SocketAddr,
+    /// Where it sends media from and still hears, while its checks go on from `address`.
+    pub old_address: Option<SocketAddr>,
     pub stack: Box<dyn Stack>,
     pub profile: Option<Profile>,
     secure: Option<(Sealer, Opener)>,
@@ -56,6 +58,7 @@ impl Client {
         Self {
             key,
             address,
+            old_address: None,
             stack,
             profile: None,
             secure: None,
@@ -66,6 +69,10 @@ impl Client {
             answers_nacks: true,
             sent: Vec::new(),
         }
+    }
+
+    pub fn hears(&self, address: SocketAddr) -> bool {
+        self.address == address || self.old_address == Some(address)
     }
 
     pub fn is_secure(&self) -> bool {

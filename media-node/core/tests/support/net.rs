@@ -11,6 +11,8 @@ use plenum_media_core::{
     Certificate, Engine, EngineConfig, Event, Limits, PacketSink, RoomKey, RoomLimits, SessionKey, SessionKind,
     SessionSpec,
 };
+use plenum_protocol::ports::PortRange;
+use plenum_protocol::relay::RelaySource;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -69,6 +71,24 @@ pub struct Net {
     count: u64,
 }
 
+/// Bounds of a room that direct clients may use.
+pub fn limits(max_bitrate_kbps: u32) -> RoomLimits {
+    RoomLimits { max_bitrate_kbps, max_sessions: 100, relay_only: false }
+}
+
+/// A TURN pod with the relay ports 61000 to 62499 of `address`.
+pub fn relay(pod: &str, address: [u8; 4]) -> RelaySource {
+    RelaySource {
+        namespace: "turn".into(),
+        pool: "turn-eu".into(),
+        pod: pod.into(),
+        region: "eu".into(),
+        addresses: vec![address.into()],
+        outside: Vec::new(),
+        ports: PortRange { min: 61_000, max: 62_499 },
+    }
+}
+
 /// Instants cannot be made out of nothing.
 #[allow(clippy::disallowed_methods, reason = "virtual time starts here and is never asked for again")]
 fn some_moment() -> Instant {
@@ -95,7 +115,7 @@ impl Net {
             None => Engine::new(config, now),
         };
         engine.configure(&[node.ip()], node.port());
-        engine.add_room(ROOM, RoomLimits { max_bitrate_kbps, max_sessions: 100 }).unwrap();
+        engine.add_room(ROOM, limits(max_bitrate_kbps)).unwrap();
         Self {
             now,
             engine,
@@ -123,8 +143,13 @@ impl Net {
 
     /// Adds a client and opens its session; it is not connected yet. Returns its place in `clients`.
     pub fn open(&mut self, make: Make, publication: Option<usize>) -> usize {
+        let address = SocketAddr::from(([198, 51, 100, 10 + self.clients.len() as u8], 40_000));
+        self.open_from(address, make, publication)
+    }
+
+    /// The same for a client whose packets come from `address`.
+    pub fn open_from(&mut self, address: SocketAddr, make: Make, publication: Option<usize>) -> usize {
         let place = self.clients.len();
-        let address = SocketAddr::from(([198, 51, 100, 10 + place as u8], 40_000));
         let stack = self.stack(make, &format!("client{place}"), address);
         let way = if publication.is_some() { Way::RecvOnly } else { Way::SendOnly };
         let text = offer(way, &stack.credentials(), &stack.fingerprint());
@@ -144,6 +169,16 @@ impl Net {
     /// Opens and waits until both sides are connected.
     pub fn connect(&mut self, make: Make, publication: Option<usize>) -> usize {
         let place = self.open(make, publication);
+        self.until_connected(place)
+    }
+
+    /// Opens from `address`, and waits until both sides are connected.
+    pub fn connect_from(&mut self, address: SocketAddr, make: Make, publication: Option<usize>) -> usize {
+        let place = self.open_from(address, make, publication);
+        self.until_connected(place)
+    }
+
+    fn until_connected(&mut self, place: usize) -> usize {
         let key = self.clients[place].key;
         let deadline = self.now + Duration::from_secs(10);
         let connected = |net: &Self| {
@@ -151,7 +186,7 @@ impl Net {
             net.events.iter().any(event) && net.clients[place].is_secure()
         };
         while !connected(self) {
-            assert!(self.now < deadline, "client {place} ({make:?}) did not connect: {:?}", self.engine.counters());
+            assert!(self.now < deadline, "client {place} did not connect: {:?}", self.engine.counters());
             self.step();
         }
         place
@@ -211,7 +246,7 @@ impl Net {
             let (from, to, mut bytes) = entry.remove();
             if to == self.node {
                 self.engine.handle_datagram(self.now, from, &mut bytes, &mut arena);
-            } else if let Some(client) = self.clients.iter_mut().find(|client| client.address == to) {
+            } else if let Some(client) = self.clients.iter_mut().find(|client| client.hears(to)) {
                 client.handle(self.now, &mut bytes);
             }
         }
@@ -227,7 +262,8 @@ impl Net {
             while let Some(bytes) = client.stack.transmit() {
                 out.push((client.address, bytes));
             }
-            out.extend(client.outbox.drain(..).map(|bytes| (client.address, bytes)));
+            let media_from = client.old_address.unwrap_or(client.address);
+            out.extend(client.outbox.drain(..).map(|bytes| (media_from, bytes)));
         }
         for (from, bytes) in out {
             self.launch(from, self.node, bytes);

@@ -1,6 +1,6 @@
 use super::*;
 use plenum_api::pool::{AllowedNamespaces, NamespacesFrom};
-use plenum_api::room::Binding;
+use plenum_api::room::{Binding, RelayPolicy};
 use plenum_api::selector::Selector;
 use proptest::prelude::{Just, Strategy as _, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
@@ -33,6 +33,8 @@ pub(in crate::planner) fn room() -> ValidRoom {
         namespace: "app".into(),
         namespace_labels: BTreeMap::new(),
         selector: Selector::default(),
+        relay_policy: RelayPolicy::Fallback,
+        relay_selector: Selector::default(),
         allowed_regions: vec![],
         expected: BTreeMap::new(),
         strategy: Strategy::Nearest,
@@ -51,7 +53,7 @@ fn fleet() -> FleetView {
     let (west, north, east) = (pool("west", "eu-west"), pool("north", "eu-north"), pool("east", "us-east"));
     let pods =
         vec![pod("west-0", &west, 50), pod("west-1", &west, 20), pod("north-0", &north, 0), pod("east-0", &east, 10)];
-    FleetView { pools: vec![west, north, east], pods }.sorted()
+    FleetView { pools: vec![west, north, east], pods, ..FleetView::default() }.sorted()
 }
 
 fn chosen(room: &ValidRoom, fleet: &FleetView) -> String {
@@ -174,7 +176,7 @@ fn any_fleet() -> impl proptest::strategy::Strategy<Value = FleetView> {
                 ..pod(&format!("pod-{index:02}"), &pools[owner], used)
             })
             .collect();
-        FleetView { pools, pods }.sorted()
+        FleetView { pools, pods, ..FleetView::default() }.sorted()
     })
 }
 

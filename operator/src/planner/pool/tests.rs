@@ -14,6 +14,8 @@ fn pod(name: &str, slot: u16, participants: i64) -> PoolPod {
         terminating: false,
         finished: false,
         ready: true,
+        unschedulable: false,
+        lingers: participants > 0,
         revision: "new".into(),
         rooms: u32::from(participants > 0),
         participants,
@@ -63,7 +65,7 @@ fn a_draining_pod_is_deleted_when_it_is_empty_or_its_time_is_up() {
     let delete = vec![PoolAction::Delete("b".into())];
     let at = |pod: PoolPod, now| plan_pool(&wish(0), &[pod], now);
     assert_eq!(at(draining(pod("b", 1, 0), 0), 0), delete, "no rooms");
-    let empty_rooms = PoolPod { rooms: 2, ..draining(pod("b", 1, 0), 0) };
+    let empty_rooms = PoolPod { rooms: 2, lingers: true, ..draining(pod("b", 1, 0), 0) };
     assert_eq!(at(empty_rooms.clone(), 1), vec![], "its empty rooms are bound elsewhere first");
     assert_eq!(at(empty_rooms, EMPTY_GRACE_SECONDS), delete);
     let busy = draining(pod("b", 1, 5), 0);
@@ -172,4 +174,31 @@ proptest! {
         let plan = plan_pool(&wish(0), &[draining(pod("a", 0, people), since)], now);
         prop_assert_eq!(plan.is_empty(), now - since < 100 + EXPIRED_GRACE_SECONDS);
     }
+}
+
+#[test]
+fn an_old_pod_gives_way_when_its_replacement_finds_no_node() {
+    let old = PoolPod { revision: "old".into(), ..pod("a", 0, 4) };
+    let stuck = PoolPod { ready: false, unschedulable: true, ..pod("b", 1, 0) };
+    assert_eq!(plan_pool(&wish(1), &[old.clone(), stuck.clone()], 0), vec![drain("a")]);
+    assert_eq!(
+        plan_pool(&wish(1), &[draining(old.clone(), 0), stuck.clone()], 50),
+        vec![],
+        "it has time for its calls"
+    );
+    let starting = PoolPod { unschedulable: false, ..stuck.clone() };
+    assert_eq!(plan_pool(&wish(1), &[old.clone(), starting], 0), vec![], "a replacement that starts is waited for");
+    let fresh = pod("c", 2, 4);
+    assert_eq!(
+        plan_pool(&wish(1), &[stuck, fresh], 0),
+        vec![drain("b")],
+        "a pod too many that finds no node goes first"
+    );
+}
+
+#[test]
+fn an_empty_relay_drains_until_gateways_have_heard_of_it() {
+    let relay = PoolPod { lingers: true, ..draining(pod("a", 0, 0), 10) };
+    assert_eq!(plan_pool(&wish(0), std::slice::from_ref(&relay), 11), vec![]);
+    assert_eq!(plan_pool(&wish(0), &[relay], 12), vec![PoolAction::Delete("a".into())]);
 }

@@ -7,7 +7,7 @@ fn fleet(states: &[(&str, PodState)]) -> FleetView {
     let west = pool("west", "eu-west");
     let pods =
         states.iter().map(|(name, state)| crate::planner::PodView { state: *state, ..pod(name, &west, 0) }).collect();
-    FleetView { pools: vec![west], pods }.sorted()
+    FleetView { pools: vec![west], pods, ..FleetView::default() }.sorted()
 }
 
 fn bound(name: &str) -> Bound {
@@ -32,7 +32,11 @@ fn a_first_binding_waits_for_a_nearer_pod_that_starts_unless_somebody_stands_at_
     let (west, east) = (pool("west", "eu-west"), pool("east", "us-east"));
     let starting = crate::planner::PodView { state: PodState::NotReady, starting: true, ..pod("w", &west, 0) };
     let leaving = crate::planner::PodView { state: PodState::Terminating, ..starting.clone() };
-    let with = |first| FleetView { pods: vec![first, pod("e", &east, 0)], pools: vec![west.clone(), east.clone()] };
+    let with = |first| FleetView {
+        pods: vec![first, pod("e", &east, 0)],
+        pools: vec![west.clone(), east.clone()],
+        ..FleetView::default()
+    };
     let (fleet, hopeless) = (with(starting).sorted(), with(leaving).sorted());
     let expecting = |region: &str| ValidRoom { expected: [(region.to_owned(), 2)].into(), ..room() };
     let fresh = RoomSeen::default();

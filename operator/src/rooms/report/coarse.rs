@@ -1,10 +1,15 @@
-//! Is a status to be written now? Participants and legs are coarse: at most one write in ten seconds. Pure.
+//! Is a status to be written now? Participants, legs and what is said of them are coarse: at most one write in ten
+//! seconds. Pure.
 
-use plenum_api::room::{Basis, FlowLegs, Participants, RoomStatus};
+use super::verdicts::SERVING;
+use plenum_api::conditions::READY;
+use plenum_api::room::{Basis, FlowLegs, FlowName, Participants, RoomStatus};
 use std::time::{Duration, Instant};
 
 /// Between two writes for coarse fields alone.
 pub(in crate::rooms) const PAUSE: Duration = Duration::from_secs(10);
+/// Before relays are asked again how clients reach them.
+const UNSETTLED: Duration = Duration::from_secs(1);
 
 /// What to do with a status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,37 +22,61 @@ pub(in crate::rooms) enum Decision {
     Write,
 }
 
+/// When coarse fields may be written.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::rooms) struct Pace {
+    /// Last write of coarse fields.
+    pub(in crate::rooms) last: Option<Instant>,
+    /// A relay has not said yet how a client reaches it, and will in a moment.
+    pub(in crate::rooms) unsettled: bool,
+}
+
 /// Compares.
-pub(in crate::rooms) fn decide(
-    old: Option<&RoomStatus>,
-    new: &RoomStatus,
-    last: Option<Instant>,
-    now: Instant,
-) -> Decision {
+pub(in crate::rooms) fn decide(old: Option<&RoomStatus>, new: &RoomStatus, pace: Pace, now: Instant) -> Decision {
     let Some(old) = old else { return Decision::Write };
     if old == new {
         return Decision::Same;
     }
     let (old_rest, old_coarse) = split(old);
     let (new_rest, new_coarse) = split(new);
-    let first_leg = old_coarse.1 != Some(Basis::Observed) && new_coarse.1 == Some(Basis::Observed);
-    if old_rest != new_rest || first_leg {
+    if old_rest != new_rest {
         return Decision::Write;
     }
-    match last.map(|last| PAUSE.saturating_sub(now.saturating_duration_since(last))) {
+    if pace.unsettled {
+        return Decision::Later(UNSETTLED);
+    }
+    if !old_coarse.is_observed() && new_coarse.is_observed() {
+        return Decision::Write;
+    }
+    match pace.last.map(|last| PAUSE.saturating_sub(now.saturating_duration_since(last))) {
         Some(rest) if !rest.is_zero() => Decision::Later(rest),
         _ => Decision::Write,
     }
 }
 
 /// The coarse fields of a status.
-type Coarse = (Participants, Option<Basis>, FlowLegs);
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::rooms) struct Coarse {
+    participants: Participants,
+    flow: Option<(FlowName, Basis, FlowLegs)>,
+    said: Option<String>,
+}
+
+impl Coarse {
+    fn is_observed(&self) -> bool {
+        self.flow.is_some_and(|(_, basis, _)| basis == Basis::Observed)
+    }
+}
 
 /// Coarse fields.
 pub(in crate::rooms) fn of(status: Option<&RoomStatus>) -> Coarse {
     let flow = status.and_then(|status| status.flow.as_ref());
-    let participants = status.and_then(|status| status.participants).unwrap_or_default();
-    (participants, flow.map(|flow| flow.basis), flow.map(|flow| flow.legs).unwrap_or_default())
+    let ready = status.into_iter().flat_map(|status| &status.conditions).find(|condition| condition.type_ == READY);
+    Coarse {
+        participants: status.and_then(|status| status.participants).unwrap_or_default(),
+        flow: flow.map(|flow| (flow.name, flow.basis, flow.legs)),
+        said: ready.filter(|ready| ready.reason == SERVING).map(|ready| ready.message.clone()),
+    }
 }
 
 fn split(status: &RoomStatus) -> (RoomStatus, Coarse) {
@@ -55,8 +84,11 @@ fn split(status: &RoomStatus) -> (RoomStatus, Coarse) {
     let mut rest = status.clone();
     rest.participants = None;
     if let Some(flow) = rest.flow.as_mut() {
-        flow.basis = Basis::Planned;
-        flow.legs = FlowLegs::default();
+        (flow.name, flow.basis, flow.legs) = (FlowName::MediaServer, Basis::Planned, FlowLegs::default());
+    }
+    for ready in rest.conditions.iter_mut().filter(|condition| condition.type_ == READY && condition.reason == SERVING)
+    {
+        ready.message.clear();
     }
     (rest, coarse)
 }
@@ -64,7 +96,9 @@ fn split(status: &RoomStatus) -> (RoomStatus, Coarse) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use plenum_api::room::{FlowName, RoomFlow, SignalingMode};
+    use k8s_openapi::jiff::Timestamp;
+    use plenum_api::conditions::{self, Truth, Verdict};
+    use plenum_api::room::{RoomFlow, SignalingMode};
 
     fn status(current: i32, basis: Basis, direct: i32) -> RoomStatus {
         let legs = FlowLegs { direct, ..FlowLegs::default() };
@@ -73,10 +107,16 @@ mod tests {
         RoomStatus { flow: Some(flow), participants, ..RoomStatus::default() }
     }
 
+    fn last(at: Instant) -> Pace {
+        Pace { last: Some(at), unsettled: false }
+    }
+
+    const NEVER: Pace = Pace { last: None, unsettled: false };
+
     #[test]
     fn nothing_is_written_in_the_steady_state() {
         let same = status(2, Basis::Observed, 4);
-        assert_eq!(decide(Some(&same), &same, None, Instant::now()), Decision::Same);
+        assert_eq!(decide(Some(&same), &same, NEVER, Instant::now()), Decision::Same);
     }
 
     #[test]
@@ -84,11 +124,36 @@ mod tests {
         let now = Instant::now();
         let (none, one, two) =
             (status(1, Basis::Planned, 0), status(1, Basis::Observed, 1), status(2, Basis::Observed, 2));
-        assert_eq!(decide(Some(&none), &one, Some(now), now), Decision::Write);
+        assert_eq!(decide(Some(&none), &one, last(now), now), Decision::Write);
         let later = now + Duration::from_secs(4);
-        assert_eq!(decide(Some(&one), &two, Some(now), later), Decision::Later(Duration::from_secs(6)));
-        assert_eq!(decide(Some(&one), &two, Some(now), now + PAUSE), Decision::Write);
-        assert_eq!(decide(Some(&one), &none, Some(now), later), Decision::Later(Duration::from_secs(6)));
+        assert_eq!(decide(Some(&one), &two, last(now), later), Decision::Later(Duration::from_secs(6)));
+        assert_eq!(decide(Some(&one), &two, last(now), now + PAUSE), Decision::Write);
+        assert_eq!(decide(Some(&one), &none, last(now), later), Decision::Later(Duration::from_secs(6)));
+    }
+
+    #[test]
+    fn what_is_said_of_relays_is_coarse_too() {
+        let now = Instant::now();
+        let said = |words: &str| {
+            let mut status = status(2, Basis::Observed, 4);
+            let verdict = Verdict::new(Truth::True, SERVING, words);
+            conditions::set(&mut status.conditions, READY, verdict, None, Timestamp::UNIX_EPOCH);
+            status
+        };
+        let (old, new) = (said("one is relayed"), said("two are relayed"));
+        assert_eq!(decide(Some(&old), &new, last(now), now), Decision::Later(PAUSE));
+        assert_eq!(decide(Some(&old), &new, last(now), now + PAUSE), Decision::Write);
+        assert_ne!(of(Some(&old)), of(Some(&new)));
+    }
+
+    #[test]
+    fn a_relay_that_has_not_spoken_yet_is_waited_for() {
+        let now = Instant::now();
+        let waiting = Pace { last: None, unsettled: true };
+        let (none, one) = (status(1, Basis::Planned, 0), status(1, Basis::Observed, 1));
+        assert_eq!(decide(Some(&none), &one, waiting, now), Decision::Later(UNSETTLED));
+        let other = RoomStatus { observed_generation: Some(2), ..one };
+        assert_eq!(decide(Some(&none), &other, waiting, now), Decision::Write);
     }
 
     #[test]
@@ -96,7 +161,7 @@ mod tests {
         let now = Instant::now();
         let old = status(2, Basis::Observed, 4);
         let new = RoomStatus { observed_generation: Some(2), ..old.clone() };
-        assert_eq!(decide(Some(&old), &new, Some(now), now), Decision::Write);
-        assert_eq!(decide(None, &new, None, now), Decision::Write);
+        assert_eq!(decide(Some(&old), &new, last(now), now), Decision::Write);
+        assert_eq!(decide(None, &new, NEVER, now), Decision::Write);
     }
 }

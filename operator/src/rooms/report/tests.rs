@@ -1,7 +1,7 @@
 use super::*;
 use crate::planner::{Unplaced, UnplacedReason};
-use plenum_api::conditions::{DISRUPTED, READY, ROOM, SCHEDULED};
-use plenum_api::room::Assignment;
+use plenum_api::conditions::{DISRUPTED, READY, RELAY_READY, ROOM, SCHEDULED, Truth, Verdict};
+use plenum_api::room::{Assignment, RelayPoolRef};
 use plenum_protocol::flow::LegCounts;
 use serde_json::json;
 
@@ -31,8 +31,16 @@ fn bound(service: Service) -> Outcome {
 }
 
 fn write(room: &Room, outcome: &Outcome, load: Option<RoomLoad>, second: i64) -> RoomStatus {
-    let draft = Draft::from_parts(room, outcome, load, "https://rtc.test/v1/rooms/a/demo".into(), true);
-    draft.into_status(Timestamp::from_second(second).unwrap())
+    write_with(room, outcome, Facts { load, ..facts() }, second)
+}
+
+fn facts() -> Facts<'static> {
+    let url = "https://rtc.test/v1/rooms/a/demo".to_owned();
+    Facts { load: None, relayed: Relayed::default(), relays: None, url, has_gateway: true }
+}
+
+fn write_with(room: &Room, outcome: &Outcome, facts: Facts<'_>, second: i64) -> RoomStatus {
+    Draft::from_parts(room, outcome, facts).into_status(Timestamp::from_second(second).unwrap())
 }
 
 fn word(status: &RoomStatus, kind: &str) -> (String, String) {
@@ -115,8 +123,7 @@ fn a_room_that_waits_is_ready_but_not_scheduled() {
 
 #[test]
 fn without_a_gateway_nobody_can_join() {
-    let draft = Draft::from_parts(&room(None), &bound(Service::Serving), None, "http://x".into(), false);
-    let status = draft.into_status(Timestamp::UNIX_EPOCH);
+    let status = write_with(&room(None), &bound(Service::Serving), Facts { has_gateway: false, ..facts() }, 0);
     assert_eq!(word(&status, READY), pair("False", "NoGateway"));
 }
 
@@ -126,4 +133,66 @@ fn a_lost_pod_with_no_other_is_a_disruption() {
     let status = write(&room(None), &bound(Service::Lost(Some(unplaced))), None, 10);
     assert_eq!(word(&status, READY), pair("False", "MediaNodeLost"));
     assert_eq!(word(&status, DISRUPTED), pair("True", "MediaNodeLost"));
+}
+
+fn relays(policy: RelayPolicy, status: Truth, reason: &'static str) -> RelayPlan {
+    let pool = RelayPoolRef { namespace: "t".into(), name: "turn".into(), region: "eu-west".into() };
+    RelayPlan { pools: vec![pool], verdict: Verdict::new(status, reason, "…"), policy }
+}
+
+fn always() -> Room {
+    let mut room = room(None);
+    room.spec.relay.policy = RelayPolicy::Always;
+    room
+}
+
+fn write_relayed(room: &Room, plan: &RelayPlan, load: Option<RoomLoad>, relayed: Relayed) -> RoomStatus {
+    let facts = Facts { load, relayed, relays: Some(plan), ..facts() };
+    write_with(room, &bound(Service::Serving), facts, 10)
+}
+
+#[test]
+fn missing_relays_stop_only_a_room_that_needs_them() {
+    let missing = |policy| relays(policy, Truth::False, "NoReadyRelay");
+    let fallback = write_relayed(&room(None), &missing(RelayPolicy::Fallback), None, Relayed::default());
+    assert_eq!(word(&fallback, RELAY_READY), pair("False", "NoReadyRelay"));
+    assert_eq!(word(&fallback, READY), pair("True", "Serving"));
+    assert_eq!(fallback.relay_pools[0].name, "turn");
+    let strict = write_relayed(&always(), &missing(RelayPolicy::Always), None, Relayed::default());
+    assert_eq!(word(&strict, READY), pair("False", "NoReadyRelay"));
+    let lost = write_with(
+        &always(),
+        &bound(Service::Lost(None)),
+        Facts { relays: Some(&missing(RelayPolicy::Always)), ..facts() },
+        10,
+    );
+    assert_eq!(word(&lost, READY), pair("False", "MediaNodeLost"), "the worse news first");
+}
+
+#[test]
+fn the_flow_is_named_by_how_the_legs_run() {
+    let plan = relays(RelayPolicy::Fallback, Truth::True, "RelaysReady");
+    let name = |room: &Room, direct, relayed| {
+        let load = RoomLoad { participants: 3, peak: 3, legs: LegCounts { direct, relayed, colocated: 0 } };
+        let flow = write_relayed(room, &plan, Some(load), Relayed::default()).flow.unwrap();
+        (flow.name, flow.basis, flow.legs.relayed)
+    };
+    assert_eq!(name(&room(None), 4, 2), (FlowName::MediaServerRelayedOneSide, Basis::Observed, 2));
+    assert_eq!(name(&room(None), 0, 2), (FlowName::MediaServerRelayed, Basis::Observed, 2));
+    assert_eq!(name(&room(None), 4, 0), (FlowName::MediaServer, Basis::Observed, 0));
+    assert_eq!(name(&always(), 0, 0), (FlowName::MediaServerRelayed, Basis::Planned, 0));
+}
+
+#[test]
+fn ready_says_who_is_relayed_and_why_unless_the_room_asks_for_it() {
+    let load = RoomLoad { participants: 3, peak: 3, legs: LegCounts { direct: 4, relayed: 2, colocated: 0 } };
+    let relayed = Relayed { tls: 1, ..Relayed::default() };
+    let plan = |policy| relays(policy, Truth::True, "RelaysReady");
+    let said = |status: &RoomStatus| find(&status.conditions, READY).unwrap().message.clone();
+    let fallback = write_relayed(&room(None), &plan(RelayPolicy::Fallback), Some(load), relayed);
+    assert_eq!(said(&fallback), "participants can join; 1 of 3 clients is relayed over TLS: its network blocks UDP");
+    let wanted = write_relayed(&always(), &plan(RelayPolicy::Always), Some(load), relayed);
+    assert_eq!(said(&wanted), "participants can join");
+    let taken_over = write(&room(Some(fallback.clone())), &bound(Service::Unasked), None, 20);
+    assert_eq!(said(&taken_over), said(&fallback), "a new leader unsays nothing before the pods have answered");
 }

@@ -1,28 +1,43 @@
-//! The five conditions of a Room. Pure.
+//! The six conditions of a Room. Pure.
 
-use crate::planner::Unplaced;
+use crate::planner::{RelayPlan, Unplaced};
 use crate::rooms::apply::{Outcome, Service};
 use plenum_api::Condition;
-use plenum_api::conditions::{ACCEPTED, DISRUPTED, READY, SCHEDULED, SIGNALING_READY, Truth, Verdict};
+use plenum_api::conditions::{ACCEPTED, DISRUPTED, READY, RELAY_READY, SCHEDULED, SIGNALING_READY, Truth, Verdict};
 
+/// Reason while all is well.
+pub(in crate::rooms) const SERVING: &str = "Serving";
 /// Reason while the first participant is awaited.
 pub(in crate::rooms) const AWAITING: &str = "AwaitingFirstParticipant";
 
-/// `before` is the condition Ready as it was; `had_binding`: the room was bound at some time.
-pub(in crate::rooms) fn verdicts(
-    outcome: &Outcome,
-    before: Option<&Condition>,
-    had_binding: bool,
-    has_gateway: bool,
-) -> [(&'static str, Verdict); 5] {
-    let ready = if has_gateway || !may_be_ready(outcome) { ready(outcome, before) } else { no_gateway() };
+/// What the conditions depend on besides the outcome.
+#[derive(Clone, Copy)]
+pub(in crate::rooms) struct Around<'a> {
+    /// The condition Ready as it was.
+    pub(in crate::rooms) before: Option<&'a Condition>,
+    /// The room was bound at some time.
+    pub(in crate::rooms) had_binding: bool,
+    /// A gateway takes clients.
+    pub(in crate::rooms) has_gateway: bool,
+    /// Which relays its clients may use.
+    pub(in crate::rooms) relays: Option<&'a RelayPlan>,
+    /// What people are told of relayed clients.
+    pub(in crate::rooms) words: Option<&'a str>,
+}
+
+pub(in crate::rooms) fn verdicts(outcome: &Outcome, around: Around<'_>) -> [(&'static str, Verdict); 6] {
     [
         (ACCEPTED, accepted(outcome)),
         (SCHEDULED, scheduled(outcome)),
-        (SIGNALING_READY, signaling(has_gateway)),
-        (READY, ready),
-        (DISRUPTED, disrupted(outcome, had_binding)),
+        (RELAY_READY, relay(around.relays)),
+        (SIGNALING_READY, signaling(around.has_gateway)),
+        (READY, ready(outcome, around)),
+        (DISRUPTED, disrupted(outcome, around.had_binding)),
     ]
+}
+
+fn relay(relays: Option<&RelayPlan>) -> Verdict {
+    relays.map_or_else(|| Verdict::pending("the spec is not accepted"), |relays| relays.verdict.clone())
 }
 
 fn accepted(outcome: &Outcome) -> Verdict {
@@ -60,24 +75,36 @@ fn may_be_ready(outcome: &Outcome) -> bool {
     )
 }
 
-fn ready(outcome: &Outcome, before: Option<&Condition>) -> Verdict {
+fn ready(outcome: &Outcome, around: Around<'_>) -> Verdict {
+    if may_be_ready(outcome) && !around.has_gateway {
+        return no_gateway();
+    }
+    if let Some(relays) = around.relays.filter(|relays| may_be_ready(outcome) && relays.blocks()) {
+        return relays.verdict.clone();
+    }
     match outcome {
         Outcome::Invalid(invalid) => Verdict::new(Truth::False, "Invalid", invalid.to_string()),
         Outcome::Awaiting => Verdict::new(Truth::True, AWAITING, "participants can join; the first one decides where"),
         Outcome::Unplaced { unplaced, .. } => not_placed(unplaced),
         Outcome::Closed => closed(),
-        Outcome::Bound { service, .. } => match service {
-            Service::Serving | Service::Leaving(_) => serving(),
-            Service::Granting => Verdict::pending("the media pod has not acknowledged the room yet"),
-            Service::Unasked if before.is_some_and(|before| before.status == "True") => serving(),
-            Service::Unasked => Verdict::pending("the media pod has not answered yet"),
-            Service::Lost(unplaced) => Verdict::new(Truth::False, "MediaNodeLost", lost_message(unplaced.as_ref())),
+        Outcome::Bound { service, .. } => match (service, around.before) {
+            (Service::Serving | Service::Leaving(_), _) => serving(around.words),
+            (Service::Granting, _) => Verdict::pending("the media pod has not acknowledged the room yet"),
+            (Service::Unasked, Some(before)) if before.status == "True" && before.reason == SERVING => {
+                Verdict::new(Truth::True, SERVING, before.message.clone())
+            }
+            (Service::Unasked, Some(before)) if before.status == "True" => serving(None),
+            (Service::Unasked, _) => Verdict::pending("the media pod has not answered yet"),
+            (Service::Lost(unplaced), _) => {
+                Verdict::new(Truth::False, "MediaNodeLost", lost_message(unplaced.as_ref()))
+            }
         },
     }
 }
 
-fn serving() -> Verdict {
-    Verdict::new(Truth::True, "Serving", "participants can join")
+fn serving(words: Option<&str>) -> Verdict {
+    let more = words.map(|words| format!("; {words}")).unwrap_or_default();
+    Verdict::new(Truth::True, SERVING, format!("participants can join{more}"))
 }
 
 fn closed() -> Verdict {

@@ -1,5 +1,6 @@
 use super::*;
-use plenum_protocol::flow::{ClientView, LegCounts, LegEnd};
+use plenum_protocol::flow::{ClientView, LegBytes, LegCounts, LegEnd};
+use plenum_protocol::turn::RelayTransport;
 
 fn leg(name: &str, role: LegRole, publication: &str) -> Leg {
     Leg {
@@ -17,6 +18,8 @@ fn leg(name: &str, role: LegRole, publication: &str) -> Leg {
         receive_kbps: 1204,
         send_kbps: 998,
         packets: 7,
+        bytes: LegBytes::default(),
+        relay: None,
         client_view: None,
     }
 }
@@ -68,6 +71,38 @@ media pod eu-0-x2k4f: node eu-west-a, region eu-west, zone eu-west-a
 [Benjamin]◀━━━━[media pod]  gets  PU_a       host/host   udp   12.0 ms    998 kbit/s  321 frames
 ";
     assert_eq!(drawn, golden, "\n{drawn}");
+}
+
+fn relay(pod: &str, transport: Option<RelayTransport>) -> LegRelay {
+    LegRelay {
+        namespace: "turn".to_owned(),
+        pool: "eu-turn".to_owned(),
+        pod: pod.to_owned(),
+        region: "eu-west".to_owned(),
+        transport,
+        sent_bytes: 1,
+        received_bytes: 2,
+    }
+}
+
+#[test]
+fn relayed_legs_go_by_their_relay_and_say_how() {
+    let mut out = leg("Benjamin", LegRole::Publisher, "PU_b");
+    out.relay = Some(relay("turn-0", Some(RelayTransport::Tls)));
+    out.client.candidate_type = Some(CandidateType::Relay);
+    let mut back = leg("Benjamin", LegRole::Subscriber, "PU_a");
+    back.relay = Some(relay("turn-123", Some(RelayTransport::Udp)));
+    let mut silent = leg("Cem", LegRole::Subscriber, "PU_a");
+    silent.relay = Some(relay("turn-0", None));
+    let direct = leg("Ann", LegRole::Publisher, "PU_a");
+    let drawn = draw(&picture(Ok(vec![out, back, silent, direct])), Paint::Plain);
+    let golden = "
+[Ann]━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━▶[media pod]  sends PU_a  prflx/host  udp    1.8 ms   1204 kbit/s
+[Benjamin]━━━━TLS━▶[TURN turn-0, eu-west]━━━━▶[media pod]  sends PU_b  relay/host  udp    1.8 ms   1204 kbit/s
+[Benjamin]◀━━━━UDP━[TURN turn-123, eu-west]◀━━[media pod]  gets  PU_a  prflx/host  udp    1.8 ms    998 kbit/s
+[Cem]◀━━━━━━━━━━━━━[TURN turn-0, eu-west]◀━━━━[media pod]  gets  PU_a  prflx/host  udp    1.8 ms    998 kbit/s
+";
+    assert!(drawn.ends_with(golden), "\n{drawn}");
 }
 
 #[test]

@@ -1,0 +1,128 @@
+//! What the tasks of a node share: the allocations of all workers, the words of the leader.
+//!
+//! The lock is held for pure work only, never across an await, and never by a worker: they tell of allocations by a
+//! channel.
+
+mod allocations;
+mod load;
+mod sync;
+
+use crate::worker::{AskError, Worker, WorkerEvent};
+use allocations::Allocations;
+pub(crate) use allocations::Totals;
+pub(crate) use load::{Load, TRANSPORTS};
+use plenum_protocol::ids::{BootId, Term};
+use plenum_protocol::problem::{Code, Problem};
+use plenum_protocol::relay::{AllocationAnswer, AllocationQuery, MAX_QUERY, RelayConfig};
+use plenum_runtime::probes::Readiness;
+use plenum_turn_core::Event;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How often a node that was asked to stop looks whether its last allocation ended.
+const EMPTY_CHECK: Duration = Duration::from_millis(250);
+
+/// Everything that one lock guards.
+#[derive(Debug, Default)]
+struct State {
+    /// Highest term of a leader that spoke.
+    term: Term,
+    config: Option<RelayConfig>,
+    /// SIGTERM came.
+    terminating: bool,
+    allocations: Allocations,
+}
+
+/// A TURN node.
+#[derive(Debug)]
+pub(crate) struct Node {
+    boot_id: BootId,
+    /// The pod's own addresses.
+    addresses: Vec<IpAddr>,
+    workers: Vec<Worker>,
+    state: Mutex<State>,
+    load: Mutex<Load>,
+    readiness: Readiness,
+}
+
+impl Node {
+    pub(crate) fn new(boot_id: BootId, addresses: Vec<IpAddr>, workers: Vec<Worker>, readiness: Readiness) -> Self {
+        let load = Mutex::new(Load::new(workers.len()));
+        Self { boot_id, addresses, workers, state: Mutex::default(), load, readiness }
+    }
+
+    /// This start of the process.
+    pub(crate) fn boot_id(&self) -> &BootId {
+        &self.boot_id
+    }
+
+    /// A worker speaks.
+    pub(crate) fn handle_event(&self, WorkerEvent(event): WorkerEvent) {
+        let mut state = self.lock();
+        match event {
+            Event::Allocated(allocation) => state.allocations.begin(allocation),
+            Event::Ended { port } => state.allocations.end(port),
+        }
+    }
+
+    /// What lives on these relay ports.
+    pub(crate) async fn query(&self, AllocationQuery { ports }: AllocationQuery) -> Result<AllocationAnswer, Problem> {
+        if ports.len() > MAX_QUERY {
+            return Err(bad_request(format!("at most {MAX_QUERY} ports fit into one query")));
+        }
+        let mut found = HashMap::new();
+        for worker in &self.workers {
+            let own: Vec<u16> = ports.iter().copied().filter(|port| worker.owns(*port)).collect();
+            if !own.is_empty() {
+                let answer = worker.query(own).await.map_err(silent)?;
+                found.extend(answer.into_iter().map(|allocation| (allocation.port, allocation)));
+            }
+        }
+        Ok(AllocationAnswer { allocations: ports.iter().filter_map(|port| found.get(port).cloned()).collect() })
+    }
+
+    /// Takes no new allocations from now on, and is not ready.
+    pub(crate) fn terminate(&self) {
+        self.readiness.set(false);
+        let mut state = self.lock();
+        state.terminating = true;
+        self.tell_workers(&state);
+    }
+
+    /// Returns when no worker has an allocation. Told by the workers themselves: events may be on their way.
+    pub(crate) async fn empty(&self) {
+        let mut ticks = tokio::time::interval(EMPTY_CHECK);
+        loop {
+            ticks.tick().await;
+            let mut left = 0;
+            for worker in &self.workers {
+                // One that does not answer may have some.
+                left += worker.snapshot().await.map_or(1, |snapshot| snapshot.allocations);
+            }
+            if left == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Allocations now, by transport.
+    pub(crate) fn totals(&self) -> Totals {
+        self.lock().allocations.totals()
+    }
+
+    /// A panic while the lock was held left at worst one allocation untold.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request that is well-formed JSON but asks for nonsense.
+fn bad_request(detail: impl Into<String>) -> Problem {
+    Problem::new(Code::BadRequest, detail)
+}
+
+fn silent(error: AskError) -> Problem {
+    Problem::new(Code::Unavailable, error.to_string())
+}
