@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 
 /// Death of a relay to frames by another one.
 const BACK: Duration = Duration::from_secs(5);
+/// The same when it was everybody's relay: three browsers on two cores gather, check and decode anew at once.
+const ALL_BACK: Duration = Duration::from_secs(8);
 /// A pod is restarted, or replaced, and known to gateways.
 const POD_BACK: Duration = Duration::from_secs(60);
 /// How long pictures may stand still when a relay is left, in seconds.
@@ -83,7 +85,7 @@ pub(crate) async fn a_relays_death_costs_its_legs_less_than_five_seconds(scene: 
     let start = Instant::now();
     kill(process);
     let page = call.pages.first().context("three are there")?;
-    back_within(page, &first, start).await.context("the process was killed")?;
+    back_within(page, &first, start, BACK).await.context("the process was killed")?;
     by_relay(&call, 0, here).await?;
     // Its frames at the others were gone as long; theirs at each other never were.
     call.flows(10, MEDIA).await?;
@@ -120,9 +122,9 @@ async fn by_relay(call: &Call<'_>, page: usize, pod: &Pod) -> Result<()> {
 }
 
 /// Every leg of the page has another end, the same session, and further frames.
-async fn back_within(page: &Page, before: &Ground, start: Instant) -> Result<()> {
+async fn back_within(page: &Page, before: &Ground, start: Instant, limit: Duration) -> Result<()> {
     let mut base: BTreeMap<String, u64> = BTreeMap::new();
-    until(&format!("{} is back", page.name()), BACK.saturating_sub(start.elapsed()), async || {
+    until(&format!("{} is back", page.name()), limit.saturating_sub(start.elapsed()), async || {
         let stats = page.stats().await?;
         let after = Ground::of(page).await?;
         let moved = after.sessions() == before.sessions() && after.ends().is_disjoint(&before.ends());
@@ -160,7 +162,7 @@ async fn pod_deleted(scene: &Scene<'_>, call: &Call<'_>, pod: &Pod) -> Result<()
     let start = Instant::now();
     scene.suite.kube.delete_pod_at_once(&scene.namespace, &pod.name_any()).await?;
     for (page, before) in call.pages.iter().zip(&before) {
-        back_within(page, before, start).await.context("the pod was deleted")?;
+        back_within(page, before, start, ALL_BACK).await.context("the pod was deleted")?;
     }
     call.flows(10, MEDIA).await?;
     rejoined_nobody(call).await
