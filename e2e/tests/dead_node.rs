@@ -10,6 +10,8 @@ use plenum_e2e::wait::{Look, until};
 use std::time::{Duration, Instant};
 
 const OPERATOR: &str = "plenum-operator";
+/// Death of a node and of the leader on it, to the new binding: another operator has to take the lead first.
+const BOUND_BY_ANOTHER: Duration = Duration::from_secs(7);
 /// Pods and nodes are as they were.
 const BACK: Duration = Duration::from_secs(60);
 
@@ -21,7 +23,7 @@ pub(crate) async fn a_killed_node_moves_its_rooms_within_five_seconds(scene: &Sc
 
 pub(crate) async fn a_node_that_dies_with_the_leader_moves_its_rooms_too(scene: &Scene<'_>) -> Result<()> {
     let node = lead_from(scene, "eu-west", |leader| leader.starts_with("eu-west-")).await?;
-    strike(scene, &node, 22_600, BOUND_ANEW).await
+    strike(scene, &node, 22_600, BOUND_BY_ANOTHER).await
 }
 
 /// Hands the lead over until its node fits, and returns the node.

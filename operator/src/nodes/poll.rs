@@ -26,6 +26,8 @@ use tokio::time::MissedTickBehavior;
 pub(super) const INTERVAL: Duration = Duration::from_secs(1);
 /// How long a pod may take to answer.
 pub(super) const TIMEOUT: Duration = Duration::from_millis(700);
+/// Until a pod that was silent that long is asked again. One that refuses at once is starting: it is given the interval.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// Speaks with `node` until shutdown, or until it is gone and holds nothing any more.
 pub(super) async fn run(
@@ -50,8 +52,19 @@ pub(super) async fn run(
         {
             grants.push(grant);
         }
+        if node.state().contact().missed >= DOUBT_AFTER {
+            // Who waits is told at once, and the next poll is not put off: with its answer the pod serves again.
+            refuse(std::mem::take(&mut grants), &GrantError::Unavailable);
+            if !due {
+                continue;
+            }
+        }
         let exchange = Exchange { context: &context, node: &node };
+        let asked = Instant::now();
         exchange.run(grants, due).await;
+        if due && asked.elapsed() >= TIMEOUT && (1..DEAD_AFTER).contains(&node.state().contact().missed) {
+            ticks.reset_after(AGAIN);
+        }
         if exchange.is_over() {
             context.fleet.remove(&node);
             return;
