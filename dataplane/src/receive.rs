@@ -1,6 +1,7 @@
 //! Receive buffers: what one `recvmmsg` brings, handed out as single datagrams (GRO trains are split here).
 
 use crate::address::{RAW_ADDRESS_LEN, RawAddress};
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
@@ -29,16 +30,6 @@ pub struct RecvCounters {
     pub errors: u64,
 }
 
-/// A socket's running count of datagrams that the kernel dropped, as far as it is counted.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Overflow(u32);
-
-impl Overflow {
-    fn newly(&mut self, total: u32) -> u64 {
-        u64::from(total.wrapping_sub(std::mem::replace(&mut self.0, total)))
-    }
-}
-
 #[derive(Debug, Clone, Copy)]
 struct Message {
     from: SocketAddr,
@@ -56,7 +47,6 @@ pub struct RecvBatch {
     /// One per message of the last receive; `None` when it is unusable.
     received: Vec<Option<Message>>,
     counters: RecvCounters,
-    overflow_seen: Overflow,
 }
 
 impl RecvBatch {
@@ -75,7 +65,6 @@ impl RecvBatch {
             headers: vec![header; messages].into_boxed_slice(),
             received: Vec::with_capacity(messages),
             counters: RecvCounters::default(),
-            overflow_seen: Overflow::default(),
         }
     }
 
@@ -100,13 +89,13 @@ impl RecvBatch {
         })
     }
 
-    /// Receives what is there into the buffers, at most `limit` messages; 0 messages when nothing is.
-    pub(crate) fn fill(&mut self, fd: RawFd, limit: usize) -> io::Result<usize> {
+    /// Receives what is there into the buffers; 0 messages when nothing is. `dropped` is the socket's running count of
+    /// datagrams that the kernel dropped, as far as it is counted.
+    pub(crate) fn fill(&mut self, fd: RawFd, dropped: &Cell<u32>) -> io::Result<usize> {
         self.received.clear();
-        let limit = limit.min(self.headers.len());
-        self.prepare(limit);
-        let count = libc::c_uint::try_from(limit).unwrap_or(libc::c_uint::MAX);
-        // SAFETY: `prepare` just pointed the first `limit` headers at live buffers of this batch with their true lengths; nothing
+        self.prepare();
+        let count = libc::c_uint::try_from(self.headers.len()).unwrap_or(libc::c_uint::MAX);
+        // SAFETY: `prepare` just pointed every header at live buffers of this batch with their true lengths; nothing
         // moves them before the call returns, and no timeout is passed.
         let result = unsafe {
             libc::recvmmsg(fd, self.headers.as_mut_ptr(), count, libc::MSG_DONTWAIT as _, std::ptr::null_mut())
@@ -115,7 +104,7 @@ impl RecvBatch {
         self.counters.calls += 1;
         self.counters.messages += messages as u64;
         for index in 0..messages {
-            let message = self.read(index);
+            let message = self.read(index, dropped);
             match message {
                 Some(message) => {
                     self.counters.datagrams += message.len.div_ceil(message.segment) as u64;
@@ -128,22 +117,16 @@ impl RecvBatch {
         Ok(messages)
     }
 
-    /// For a batch that serves several sockets: the next fill is of a socket whose drops are counted up to `seen`.
-    /// Returns what was counted of the socket before.
-    pub(crate) fn swap_overflow(&mut self, seen: Overflow) -> Overflow {
-        std::mem::replace(&mut self.overflow_seen, seen)
-    }
-
     pub(crate) fn count_error(&mut self) {
         self.counters.errors += 1;
     }
 
-    /// Points the first `limit` headers at their buffers.
-    fn prepare(&mut self, limit: usize) {
+    /// Points every header at its buffers.
+    fn prepare(&mut self) {
         let buffers = self.bytes.chunks_exact_mut(MESSAGE_BYTES);
         let places = self.names.iter_mut().zip(self.control.iter_mut());
         for (((header, vector), (name, control)), buffer) in
-            self.headers.iter_mut().take(limit).zip(self.vectors.iter_mut()).zip(places).zip(buffers)
+            self.headers.iter_mut().zip(self.vectors.iter_mut()).zip(places).zip(buffers)
         {
             *name = RawAddress::EMPTY;
             *vector = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
@@ -159,12 +142,12 @@ impl RecvBatch {
         }
     }
 
-    fn read(&mut self, index: usize) -> Option<Message> {
+    fn read(&mut self, index: usize, dropped: &Cell<u32>) -> Option<Message> {
         let header = self.headers.get(index)?;
         let len = header.msg_len as usize;
         let (segment, overflow) = read_control(&header.msg_hdr);
         if let Some(total) = overflow {
-            self.counters.overflowed += self.overflow_seen.newly(total);
+            self.counters.overflowed += u64::from(total.wrapping_sub(dropped.replace(total)));
         }
         if len == 0 || len > MESSAGE_BYTES || header.msg_hdr.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0 {
             return None;

@@ -16,6 +16,7 @@ use net::Source;
 pub use net::{RelayNet, RelayNetError};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+use streams::Accepted;
 pub use streams::StreamKey;
 
 /// Events per wait.
@@ -94,15 +95,16 @@ pub fn run_relay_worker<H: RelayHandler>(
     let mut events = Events::new(MAX_EVENTS);
     let mut least_wait = Duration::ZERO;
     loop {
-        let deadline = earliest(handler.poll_timeout(), net.poll_timeout());
+        let deadline = [handler.poll_timeout(), net.poll_timeout()].into_iter().flatten().min();
         net.wait(&mut events, timeout(deadline, least_wait)).map_err(WorkerError::Poll)?;
-        let mut woken = false;
-        for index in 0..events.len() {
-            let Some(event) = events.get(index) else { break };
-            woken |= handle_event(event, &mut net, &mut buffers, handler)?;
-        }
+        let found = || (0..events.len()).filter_map(|index| events.get(index));
+        // Commands first: who was told that one is under way may send at once.
+        let woken = found().any(|event| matches!(Source::from_token(event.token), Some(Source::Waker)));
         let open =
             !woken || command_round(commands, |command| handler.handle_command(Instant::now(), command, &mut net));
+        for event in found() {
+            handle_event(event, &mut net, &mut buffers, handler)?;
+        }
         let now = Instant::now();
         least_wait = Duration::ZERO;
         if handler.poll_timeout().is_some_and(|deadline| deadline <= now) {
@@ -119,22 +121,13 @@ pub fn run_relay_worker<H: RelayHandler>(
     }
 }
 
-fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
-    }
-}
-
-/// `true` when it was the waker.
 fn handle_event<H: RelayHandler>(
     event: Readiness,
     net: &mut RelayNet,
     buffers: &mut Buffers,
     handler: &mut H,
-) -> Result<bool, WorkerError> {
+) -> Result<(), WorkerError> {
     match Source::from_token(event.token) {
-        Some(Source::Waker) => return Ok(true),
         Some(Source::Listener(listener)) => listener_round(listener, net, &mut buffers.listeners, handler)?,
         Some(Source::Relay { key, generation }) => {
             relay_round((key, generation), net, &mut buffers.relays, handler)?;
@@ -143,10 +136,10 @@ fn handle_event<H: RelayHandler>(
         Some(Source::Stream(stream)) if net.stream(stream).is_some() => {
             handler.handle_stream(Instant::now(), stream, event.writable, net);
         }
-        // Ended by an earlier event of the same wait: its key is dead.
-        Some(Source::Stream(_)) | None => {}
+        // Ended by a command or an earlier event of the same wait: its key is dead.
+        Some(Source::Stream(_) | Source::Waker) | None => {}
     }
-    Ok(false)
+    Ok(())
 }
 
 fn listener_round<H: RelayHandler>(
@@ -186,7 +179,7 @@ fn relay_round<H: RelayHandler>(
         let now = Instant::now();
         for (from, datagram) in batch.datagrams() {
             // The handler may close it on any datagram.
-            if !net.is_open(key, generation) {
+            if net.relay(key, generation).is_none() {
                 return Ok(());
             }
             handler.handle_relay(now, key, from, datagram, net);
@@ -201,11 +194,14 @@ fn relay_round<H: RelayHandler>(
 fn accept_round<H: RelayHandler>(listener: usize, net: &mut RelayNet, handler: &mut H) -> Result<(), WorkerError> {
     for _ in 0..MAX_ACCEPTS {
         let now = Instant::now();
-        let Some((stream, from)) = net.accept(now, listener).map_err(WorkerError::Poll)? else { return Ok(()) };
-        if let Some(stream) = stream
-            && !handler.handle_accept(now, listener, stream, from, net)
-        {
-            net.close_stream(stream);
+        match net.accept(now, listener).map_err(WorkerError::Poll)? {
+            Accepted::Stream(stream, from) => {
+                if !handler.handle_accept(now, listener, stream, from, net) {
+                    net.close_stream(stream);
+                }
+            }
+            Accepted::Refused => {}
+            Accepted::Nobody | Accepted::Exhausted => return Ok(()),
         }
     }
     Ok(())

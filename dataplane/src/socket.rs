@@ -5,6 +5,7 @@ use crate::scratch::Scratch;
 use crate::send::SendBatch;
 use crate::train::{Offload, SendState};
 use socket2::{Domain, Protocol, Socket, Type};
+use std::cell::Cell;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, RawFd};
@@ -42,6 +43,8 @@ pub(crate) struct Endpoint {
     dual: bool,
     gro: bool,
     offload: Offload,
+    /// Datagrams that the kernel dropped, as far as they are counted.
+    dropped: Cell<u32>,
 }
 
 impl Endpoint {
@@ -66,7 +69,7 @@ impl Endpoint {
         let gso = set_option(fd, libc::SOL_UDP, libc::UDP_SEGMENT, 0).is_ok();
         // Without it kernel drops are not counted; nothing else changes.
         let _uncounted = set_option(fd, libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 1).is_err();
-        Ok(Self { socket, dual, gro, offload: Offload::new(gso) })
+        Ok(Self { socket, dual, gro, offload: Offload::new(gso), dropped: Cell::new(0) })
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -78,9 +81,9 @@ impl Endpoint {
         (self.socket.as_raw_fd(), self.dual, &mut self.offload)
     }
 
-    /// Receives at most `limit` messages; 0 when nothing is there. Errors that a peer can cause are counted.
-    pub(crate) fn receive(&self, batch: &mut RecvBatch, limit: usize) -> io::Result<usize> {
-        match batch.fill(self.socket.as_raw_fd(), limit) {
+    /// Receives what is there; 0 messages when nothing is. Errors that a peer can cause are counted in the batch.
+    pub(crate) fn receive(&self, batch: &mut RecvBatch) -> io::Result<usize> {
+        match batch.fill(self.socket.as_raw_fd(), &self.dropped) {
             Ok(messages) => Ok(messages),
             Err(error) => match error.raw_os_error() {
                 Some(libc::EAGAIN | libc::EINTR) => Ok(0),
@@ -175,7 +178,7 @@ impl UdpSocket {
     /// # Errors
     /// When the socket itself is broken.
     pub fn receive(&self, batch: &mut RecvBatch) -> io::Result<usize> {
-        self.endpoint.receive(batch, usize::MAX)
+        self.endpoint.receive(batch)
     }
 
     /// Sends what is in the arena, as far as the socket takes it. Packets that the kernel refuses are counted drops.

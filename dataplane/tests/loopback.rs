@@ -91,7 +91,7 @@ fn a_kernel_that_refuses_trains_gets_single_packets() {
 }
 
 /// The kernel refuses segmentation on sockets that send without checksum.
-#[allow(unsafe_code)]
+#[allow(unsafe_code, reason = "no safe call has this option")]
 fn refuse_offload(socket: &UdpSocket) {
     let one: libc::c_int = 1;
     // SAFETY: an int that lives across the call, with its size.

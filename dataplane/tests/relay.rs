@@ -1,12 +1,10 @@
 //! The relay worker on loopback: many sockets, streams, commands, and no allocation per packet.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
-#![allow(unsafe_code, reason = "a global allocator is unsafe to write")]
 
 use plenum_dataplane::{
     CommandSender, RelayHandler, RelayNet, RelayReceived, SendCounters, StreamKey, command_channel, run_relay_worker,
 };
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+use plenum_testing::Counting;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -15,28 +13,8 @@ use std::time::{Duration, Instant};
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-// SAFETY: every call goes to the system's allocator unchanged; the counter is a plain thread-local integer.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's contract is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's contract is passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting = Counting::by_thread();
 
 #[derive(Debug, Clone, Copy)]
 struct Told {
@@ -74,7 +52,7 @@ impl RelayHandler for Forwarder {
             }
             Command::Close(key) => net.close_relay(key),
             Command::Tell(reply) => {
-                let allocations = ALLOCATIONS.with(Cell::get);
+                let allocations = ALLOCATOR.allocations();
                 let told =
                     Told { allocations, sent: net.sent(), received: self.received, refused: net.refused_streams() };
                 reply.send(told).unwrap();

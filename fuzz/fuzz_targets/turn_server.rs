@@ -12,7 +12,7 @@ use plenum_protocol::relay::{RelayConfig, RelayPeers, RelayQuotas, RelaySecret};
 use plenum_protocol::turn::{RelayTransport, password};
 use plenum_turn_core::stun::write::{Writer, kind};
 use plenum_turn_core::stun::{attribute, method};
-use plenum_turn_core::{CheckedConfig, ClientId, Io, Limits, OpenError, RelayId, Server, ServerConfig};
+use plenum_turn_core::{CheckedConfig, ClientId, Io, Ledger, Limits, OpenError, RelayId, Server, ServerConfig};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -85,8 +85,8 @@ impl Io for Owner {
 fn server(now: Instant) -> Server {
     let ports = PortRange { min: 50_000, max: 50_019 };
     let bind = vec!["10.8.0.1".parse().expect("an address")];
-    let (limits, nonce_key, seed) = (Limits::default(), [1; 32], [2; 32]);
-    let mut server = Server::new(ServerConfig { worker: 0, workers: 1, bind, ports, nonce_key, seed, limits }, now);
+    let (limits, nonce_key, seed, ledger) = (Limits::default(), [1; 32], [2; 32], Arc::new(Ledger::new(&[3; 32])));
+    let mut server = Server::new(ServerConfig { worker: 0, ledger, bind, ports, nonce_key, seed, limits }, now);
     let config = RelayConfig {
         outside_addresses: vec!["198.51.100.1".parse().expect("an address")],
         realm: "fuzz".into(),

@@ -21,7 +21,6 @@ use plenum_runtime::mtls::{self, Identity};
 use plenum_runtime::probes::{self, Readiness};
 use plenum_runtime::server::{Limits, PublicTls, serve_plain, serve_tls};
 use plenum_runtime::shutdown::Shutdown;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -30,8 +29,6 @@ use tokio::task::JoinSet;
 
 /// How long clients may take to get their last message at shutdown.
 const DRAIN: Duration = Duration::from_secs(8);
-/// How often the public certificate is read again.
-const TLS_RELOAD: Duration = Duration::from_secs(30);
 /// How long the relays may keep a gateway from serving: most clients do without.
 const RELAYS_PATIENCE: Duration = Duration::from_secs(5);
 /// How long `check` waits.
@@ -176,20 +173,8 @@ async fn serve_public(
         return Ok(tokio::spawn(serve_plain(listener, router, limits, closing)));
     };
     let tls = Arc::new(PublicTls::from_dir(&dir).context("reading the public certificate")?);
-    tokio::spawn(reload(Arc::clone(&tls), dir, closing.clone()));
+    tokio::spawn(Arc::clone(&tls).follow_dir(dir, closing.clone()));
     Ok(tokio::spawn(serve_tls(listener, tls, router, limits, closing)))
-}
-
-async fn reload(tls: Arc<PublicTls>, dir: PathBuf, closing: Shutdown) {
-    loop {
-        tokio::select! {
-            () = closing.requested() => return,
-            () = tokio::time::sleep(TLS_RELOAD) => {}
-        }
-        if let Err(error) = tls.reload(&dir) {
-            tracing::warn!(error = &error as &dyn std::error::Error, "keeping the old public certificate");
-        }
-    }
 }
 
 /// Region label of this pod's node; a gateway works without.

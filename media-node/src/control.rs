@@ -14,33 +14,23 @@ use plenum_protocol::control::{SyncReport, SyncRequest};
 use plenum_protocol::flow::RoomLegs;
 use plenum_protocol::ids::{Epoch, RoomUid};
 use plenum_protocol::problem::Code;
-use plenum_protocol::reach::Ping;
-use plenum_runtime::http::{JsonBody, ProblemResponse, require_role};
+use plenum_runtime::http::{Answer, JsonBody, ProblemResponse, require_role};
 use plenum_runtime::mtls::{PeerRole, RoleKind};
+use plenum_runtime::node::control_router;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// A handler's outcome.
-type Answer<T> = Result<T, ProblemResponse>;
-
 /// The routes; the caller's role is expected in the request's extensions.
 pub(crate) fn router(node: Arc<Node>) -> Router {
-    Router::new()
-        .route("/v1/ping", get(ping))
+    let calls = Router::new()
         .route("/v1/sync", post(sync))
         .route("/v1/rooms/{uid}/sessions", post(sessions::open))
         .route("/v1/rooms/{uid}/legs", get(legs))
         .route("/v1/rooms/{uid}/socket", get(socket::upgrade))
-        .route("/v1/sessions/{id}", patch(sessions::patch).delete(sessions::close))
-        .fallback(|| async { ProblemResponse::new(Code::NotFound, "no such call") })
-        .method_not_allowed_fallback(|| async { ProblemResponse::new(Code::NotFound, "no such call with this method") })
-        .with_state(node)
-}
-
-async fn ping(State(node): State<Arc<Node>>) -> JsonBody<Ping> {
-    JsonBody(Ping { boot_id: node.boot_id().clone() })
+        .route("/v1/sessions/{id}", patch(sessions::patch).delete(sessions::close));
+    control_router(calls, node.boot_id().clone()).with_state(node)
 }
 
 async fn sync(

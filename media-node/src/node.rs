@@ -4,18 +4,16 @@
 //! engines see rooms and sessions come and go in the order of the registry.
 
 mod legs;
-mod load;
 mod sync;
 
-pub(crate) use load::Load;
-
 use crate::rooms::{Admission, Connected, Effect, Fresh, JoinTicket, Joined, Mailbox, Refusal, Rooms};
-use crate::worker::{AskError, Command, Worker};
+use crate::worker::{Command, Snapshot, Worker};
 use plenum_media_core::{Event, Patched};
 use plenum_protocol::control::{NodeConfig, NodeJoin, OpenSession, PatchSession, SessionOpened, SessionPatched};
 use plenum_protocol::flow::ClientView;
-use plenum_protocol::ids::{BootId, RoomUid, SessionId, Term};
-use plenum_protocol::problem::{Code, Problem};
+use plenum_protocol::ids::{BootId, RoomUid, SessionId};
+use plenum_protocol::problem::Problem;
+use plenum_runtime::node::{AskError, Fence, Load};
 use plenum_runtime::probes::Readiness;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -25,8 +23,7 @@ use tokio::sync::watch;
 /// Everything that one lock guards.
 #[derive(Debug)]
 struct State {
-    /// Highest term of a leader that spoke.
-    term: Term,
+    fence: Fence,
     config: Option<NodeConfig>,
     /// SIGTERM came.
     terminating: bool,
@@ -49,7 +46,8 @@ pub(crate) struct Node {
     boot_id: BootId,
     workers: Vec<Worker>,
     state: Mutex<State>,
-    load: Mutex<Load>,
+    /// Rates: sent, received.
+    load: Load<Snapshot, 2>,
     readiness: Readiness,
     /// People on the node.
     occupancy: watch::Sender<usize>,
@@ -59,10 +57,11 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) fn new(boot_id: BootId, workers: Vec<Worker>, readiness: Readiness) -> Self {
-        let state = State { term: Term::default(), config: None, terminating: false, rooms: Rooms::new(workers.len()) };
+        let state =
+            State { fence: Fence::default(), config: None, terminating: false, rooms: Rooms::new(workers.len()) };
         Self {
             boot_id,
-            load: Mutex::new(Load::new(workers.len())),
+            load: Load::new(workers.len(), |one: &Snapshot| [one.sent.bytes, one.received.bytes]),
             workers,
             state: Mutex::new(state),
             readiness,
@@ -79,6 +78,17 @@ impl Node {
     /// Workers, in order.
     pub(crate) fn workers(&self) -> &[Worker] {
         &self.workers
+    }
+
+    /// Asks the workers for their counts, for ever.
+    pub(crate) async fn run_pulse(&self) {
+        let workers: Vec<_> = self.workers.iter().map(Worker::handle).collect();
+        self.load.run(&workers, |reply| Command::Snapshot { reply }).await;
+    }
+
+    /// The workers' last counts.
+    pub(crate) fn snapshots(&self) -> Vec<Snapshot> {
+        self.load.snapshots()
     }
 
     /// Takes no new rooms from now on, and is not ready.
@@ -106,21 +116,19 @@ impl Node {
     pub(crate) async fn open_session(&self, uid: RoomUid, request: OpenSession) -> Result<SessionOpened, Problem> {
         let id = SessionId::from_bits("", rand::random());
         let fresh = fresh();
-        let opening = self
-            .with(|state| state.rooms.begin(Instant::now(), &uid, &request, id, fresh))
-            .map_err(|refusal| refusal.problem())?;
+        let opening = self.with(|state| state.rooms.begin(Instant::now(), &uid, &request, id, fresh))?;
         let answer = match self.worker(opening.worker) {
-            Some(worker) => worker.open(opening.room, opening.session, opening.kind, request.offer).await,
-            None => Err(AskError::Silent),
+            Ok(worker) => worker.open(opening.room, opening.session, opening.kind, request.offer).await,
+            Err(error) => Err(error.into()),
         };
         let answer = match answer {
             Ok(answer) => answer,
-            Err(error) => {
+            Err(problem) => {
                 self.with(|state| state.rooms.abandon(opening.session));
-                return Err(error.problem());
+                return Err(problem);
             }
         };
-        let opened = self.with(|state| state.rooms.finish(opening.session)).map_err(|refusal| refusal.problem())?;
+        let opened = self.with(|state| state.rooms.finish(opening.session))?;
         tracing::debug!(room = %uid, session = %opened.session, "session opened");
         Ok(SessionOpened {
             session: opened.session,
@@ -133,20 +141,16 @@ impl Node {
 
     /// Trickle or ICE restart.
     pub(crate) async fn patch_session(&self, id: SessionId, request: PatchSession) -> Result<SessionPatched, Problem> {
-        let (worker, session) =
-            self.with(|state| state.rooms.find(&request.room, &id)).map_err(|refusal| refusal.problem())?;
-        let worker = self.worker(worker).ok_or_else(|| AskError::Silent.problem())?;
-        let patched =
-            worker.patch(session, request.if_match, request.fragment).await.map_err(|error| error.problem())?;
-        Ok(match patched {
+        let (worker, session) = self.with(|state| state.rooms.find(&request.room, &id))?;
+        Ok(match self.worker(worker)?.patch(session, request.if_match, request.fragment).await? {
             Patched::Trickled => SessionPatched::Trickled,
             Patched::Restarted { fragment, etag } => SessionPatched::Restarted { fragment, etag },
         })
     }
 
     /// Ends a session.
-    pub(crate) fn close_session(&self, uid: &RoomUid, id: &SessionId) -> Result<(), Refusal> {
-        self.with(|state| state.rooms.close(uid, id))
+    pub(crate) fn close_session(&self, uid: &RoomUid, id: &SessionId) -> Result<(), Problem> {
+        Ok(self.with(|state| state.rooms.close(uid, id))?)
     }
 
     /// Somebody joins by the room socket.
@@ -187,8 +191,8 @@ impl Node {
         look(&self.lock().rooms)
     }
 
-    fn worker(&self, index: usize) -> Option<&Worker> {
-        self.workers.get(index)
+    fn worker(&self, index: usize) -> Result<&Worker, AskError> {
+        self.workers.get(index).ok_or(AskError::Silent)
     }
 
     /// A panic while the lock was held left at worst a half-told change; the registry's indexes tolerate that.
@@ -200,8 +204,8 @@ impl Node {
         let mut state = self.lock();
         let outcome = change(&mut state);
         for Effect { worker, action } in state.rooms.take_effects() {
-            if let Some(worker) = self.worker(worker) {
-                worker.tell(Command::Act(action));
+            if let Ok(worker) = self.worker(worker) {
+                worker.handle().tell(Command::Act(action));
             }
         }
         let people = state.rooms.participants();
@@ -212,9 +216,4 @@ impl Node {
 
 fn fresh() -> Fresh {
     Fresh { participant: rand::random(), secret: rand::random(), publication: rand::random() }
-}
-
-/// A request that is well-formed JSON but asks for nonsense.
-fn bad_request(detail: impl Into<String>) -> Problem {
-    Problem::new(Code::BadRequest, detail)
 }

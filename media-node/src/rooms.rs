@@ -3,7 +3,6 @@
 //! Pure: time and random bits are arguments; what the workers' engines must do is collected in [`Effect`]s, in order.
 //! The fence lives here: nothing happens in a room that was not granted under exactly that epoch.
 
-mod changes;
 mod grants;
 mod mailbox;
 mod participant;
@@ -22,11 +21,11 @@ pub(crate) use refusal::Refusal;
 pub(crate) use room::Legs;
 pub(crate) use sessions::{Connected, LegOwner};
 
-use changes::Changes;
 use plenum_media_core::{RoomKey, RoomLimits, SessionKey};
 use plenum_protocol::control::{Known, RoomState};
 use plenum_protocol::flow::LegRole;
 use plenum_protocol::ids::{BootId, Epoch, RoomUid, SessionId};
+use plenum_runtime::node::Changes;
 use room::Room;
 use session::Phase;
 use std::collections::HashMap;
@@ -108,7 +107,8 @@ pub(crate) struct Rooms {
     session_rooms: HashMap<SessionKey, RoomKey>,
     workers: Vec<WorkerLoad>,
     participants: usize,
-    changes: Changes,
+    /// The epoch of a room's last ended grant: it and older ones never come back.
+    changes: Changes<RoomUid, Epoch>,
     effects: Vec<Effect>,
     next: u64,
     too_slow: u64,
@@ -171,18 +171,13 @@ impl Rooms {
 
     /// Rooms that changed since what the leader has; everything on first contact or after too long.
     pub(crate) fn report(&self, boot: &BootId, known: Option<&Known>) -> Report {
-        let since = known.filter(|known| known.boot_id == *boot && self.changes.covers(known.state_version));
-        let since = since.map(|known| known.state_version);
+        let known = known.filter(|known| known.boot_id == *boot).map(|known| known.state_version);
+        let since = self.changes.since(known);
         let changed = self.rooms.values().filter(|room| since.is_none_or(|version| room.changed > version));
         let mut rooms: Vec<RoomState> = changed.map(Room::state).collect();
         rooms.sort_by(|a, b| a.uid.cmp(&b.uid));
-        let mut ended: Vec<RoomUid> = match since {
-            Some(version) => {
-                self.changes.ended_since(version).filter(|uid| !self.uids.contains_key(uid)).cloned().collect()
-            }
-            None => Vec::new(),
-        };
-        ended.sort();
+        let mut ended = self.changes.ended_since(since);
+        ended.retain(|uid| !self.uids.contains_key(uid));
         Report { version: self.changes.version(), whole: since.is_none(), rooms, ended }
     }
 

@@ -1,31 +1,29 @@
 //! One media worker: a thread of its own around an engine and its UDP socket, and the way to speak to it.
 //!
 //! Commands are bounded and answered by oneshot channels; what must not be lost (rooms, ends of sessions) has room in
-//! the channel for all that a node can hold. A worker that panics or breaks ends the process: half a node serves nobody.
+//! the channel for all that a node can hold.
 
 mod thread;
 
 use crate::rooms::Action;
-use plenum_dataplane::{CommandSender, RecvCounters, SendCounters, SocketError, UdpSocket, command_channel};
+use plenum_dataplane::{RecvCounters, SendCounters, SocketError, UdpSocket, command_channel, run_worker, spawn_worker};
 use plenum_media_core::{
     Answer, Certificate, Counters, Engine, EngineConfig, Event, Limits, Patched, RelayTable, RoomKey, SessionError,
     SessionKey, SessionKind, SessionStats,
 };
 use plenum_protocol::control::IfMatch;
-use plenum_protocol::problem::{Code, Problem};
+use plenum_protocol::problem::Problem;
+use plenum_runtime::node::{AskError, EventOutlet, Failures, WorkerHandle};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use std::time::Instant;
+use thread::Media;
+use tokio::sync::{mpsc, oneshot};
 
 /// Commands that may wait: rooms and sessions of a full node, and the questions below.
 const COMMAND_BOUND: usize = 1 << 15;
 /// Questions (open, patch, legs) that may wait for one worker; more are refused.
 const QUESTIONS: usize = 512;
-/// Longest wait for an answer of a worker.
-const ANSWER_DEADLINE: Duration = Duration::from_secs(3);
-/// Events that may wait for the registry; a worker keeps the rest until there is room.
-const EVENT_BOUND: usize = 4096;
 
 /// What a worker is told.
 #[derive(Debug)]
@@ -74,67 +72,25 @@ pub enum StartError {
     },
 }
 
-/// How a worker ended; news only if nobody asked for it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("media worker {worker}: {reason}")]
-pub struct WorkerFailed {
-    /// Which one.
-    pub worker: u16,
-    /// In plain words.
-    pub reason: String,
-}
-
-/// Why a question has no answer.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum AskError {
-    /// Too many wait already.
-    #[error("the media worker is busy; try again")]
-    Busy,
-    /// No answer in time, or the worker is gone.
-    #[error("the media worker did not answer")]
-    Silent,
-    /// The engine said no.
-    #[error(transparent)]
-    Refused(#[from] SessionError),
-}
-
-impl AskError {
-    /// The problem document.
-    pub(crate) fn problem(&self) -> Problem {
-        let code = match self {
-            Self::Busy | Self::Silent => Code::Unavailable,
-            Self::Refused(error) => error.code(),
-        };
-        Problem::new(code, self.to_string())
-    }
-}
-
 /// What all workers of a process share.
 #[derive(Clone)]
 pub(crate) struct Shared {
     pub(crate) certificate: Certificate,
     pub(crate) events: mpsc::Sender<Event>,
-    pub(crate) failures: mpsc::Sender<WorkerFailed>,
-}
-
-/// The channel for [`Shared::events`].
-pub(crate) fn event_channel() -> (mpsc::Sender<Event>, mpsc::Receiver<Event>) {
-    mpsc::channel(EVENT_BOUND)
+    pub(crate) failures: Failures,
 }
 
 /// The way to one worker. The worker ends when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    number: u16,
     port: u16,
-    commands: CommandSender<Command>,
-    questions: Semaphore,
-    failures: mpsc::Sender<WorkerFailed>,
+    handle: WorkerHandle<Command>,
 }
 
 impl Worker {
     /// Binds `port` (0: any) and starts the thread.
     pub(crate) fn start(number: u16, port: u16, shared: Shared) -> Result<Self, StartError> {
+        let Shared { certificate, events, failures } = shared;
         let failed = |source| StartError::Thread { worker: number, source };
         let socket = UdpSocket::bind_any(port)?;
         let port = socket.local_addr().map_err(failed)?.port();
@@ -143,7 +99,7 @@ impl Worker {
             worker: number,
             ufrag_tag: ufrag_tag(number),
             seed: rand::random(),
-            certificate: shared.certificate,
+            certificate,
             limits: Limits::default(),
         };
         let (receive, send) = socket.buffer_sizes().map_err(failed)?;
@@ -156,11 +112,13 @@ impl Worker {
             gso = socket.sends_trains(),
             "media worker"
         );
-        let failures = shared.failures.clone();
-        let engine = Engine::new(config, Instant::now());
-        let parts = thread::Parts { number, port, engine, events: shared.events };
-        thread::spawn(parts, socket, receiver, shared.failures).map_err(failed)?;
-        Ok(Self { number, port, commands, questions: Semaphore::new(QUESTIONS), failures })
+        let name = format!("media-{number}");
+        let handle =
+            WorkerHandle::new(name.clone(), QUESTIONS, failures.clone(), move |command| commands.send(command));
+        let mut media = Media::new(Engine::new(config, Instant::now()), port, EventOutlet::new(events));
+        let body = move || run_worker(socket, &receiver, &mut media);
+        spawn_worker(name.clone(), body, move |reason| failures.tell(&name, reason)).map_err(failed)?;
+        Ok(Self { port, handle })
     }
 
     /// The UDP port.
@@ -168,13 +126,9 @@ impl Worker {
         self.port
     }
 
-    /// Tells what must not be lost. A worker that has no room for it is stuck, which ends the process.
-    pub(crate) fn tell(&self, command: Command) {
-        if let Err(error) = self.commands.send(command) {
-            tracing::error!(worker = self.number, %error, "a media worker takes no commands");
-            // Full means that the failure of some worker is on its way already.
-            drop(self.failures.try_send(WorkerFailed { worker: self.number, reason: error.to_string() }));
-        }
+    /// The way to its thread.
+    pub(crate) fn handle(&self) -> &WorkerHandle<Command> {
+        &self.handle
     }
 
     /// Asks the engine for a session.
@@ -184,8 +138,8 @@ impl Worker {
         session: SessionKey,
         kind: SessionKind,
         offer: String,
-    ) -> Result<Answer, AskError> {
-        Ok(self.ask(|reply| Command::Open { room, session, kind, offer, reply }).await??)
+    ) -> Result<Answer, Problem> {
+        self.handle.ask(|reply| Command::Open { room, session, kind, offer, reply }).await?.map_err(refused)
     }
 
     /// Hands a client's fragment to a session.
@@ -194,29 +148,19 @@ impl Worker {
         session: SessionKey,
         if_match: Option<IfMatch>,
         fragment: String,
-    ) -> Result<Patched, AskError> {
-        Ok(self.ask(|reply| Command::Patch { session, if_match, fragment, reply }).await??)
+    ) -> Result<Patched, Problem> {
+        self.handle.ask(|reply| Command::Patch { session, if_match, fragment, reply }).await?.map_err(refused)
     }
 
     /// The legs of a room as the engine sees them.
     pub(crate) async fn legs(&self, room: RoomKey) -> Result<Vec<SessionStats>, AskError> {
-        self.ask(|reply| Command::Legs { room, reply }).await
+        self.handle.ask(|reply| Command::Legs { room, reply }).await
     }
+}
 
-    /// What the worker counted.
-    pub(crate) async fn snapshot(&self) -> Result<Snapshot, AskError> {
-        self.ask(|reply| Command::Snapshot { reply }).await
-    }
-
-    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, AskError> {
-        let _place = self.questions.try_acquire().map_err(|_| AskError::Busy)?;
-        let (reply, answer) = oneshot::channel();
-        self.commands.send(command(reply)).map_err(|_| AskError::Silent)?;
-        match tokio::time::timeout(ANSWER_DEADLINE, answer).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(_)) | Err(_) => Err(AskError::Silent),
-        }
-    }
+/// The engine said no.
+fn refused(error: SessionError) -> Problem {
+    Problem::new(error.code(), error.to_string())
 }
 
 /// First characters of all ICE username fragments of a worker: `w` and its number in three hexadecimal digits.

@@ -26,6 +26,15 @@ impl ProblemResponse {
     }
 }
 
+/// A handler's outcome.
+pub type Answer<T> = Result<T, ProblemResponse>;
+
+/// A request that is well-formed JSON but asks for nonsense.
+#[must_use]
+pub fn bad_request(detail: impl Into<String>) -> Problem {
+    Problem::new(Code::BadRequest, detail)
+}
+
 impl From<Problem> for ProblemResponse {
     fn from(problem: Problem) -> Self {
         Self(problem)

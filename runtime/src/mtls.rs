@@ -16,7 +16,7 @@ use tokio_rustls::server::TlsStream;
 
 mod identity;
 
-pub use identity::{Identity, IdentityError, RELOAD_INTERVAL};
+pub use identity::{Identity, IdentityError};
 
 /// Who is at the other end of a control connection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -101,11 +101,12 @@ async fn a_public_certificate_is_swapped_while_the_server_runs() {
     let router = axum::Router::new().route("/", axum::routing::get(|| async { "hello" }));
     tokio::spawn(serve_tls(listener, Arc::clone(&tls), router, Limits::default(), Shutdown::new()));
     assert!(get_tls(addr, &old, "/").await.unwrap().ends_with("hello"));
+    assert!(!tls.reload(dir.path()).unwrap());
     write(&second.cert, &first.key);
     assert!(tls.reload(dir.path()).is_err());
     assert!(get_tls(addr, &old, "/").await.is_ok());
     write(&second.cert, &second.key);
-    tls.reload(dir.path()).unwrap();
+    assert!(tls.reload(dir.path()).unwrap());
     assert!(get_tls(addr, &old, "/").await.is_err());
     assert!(get_tls(addr, &new, "/").await.unwrap().ends_with("hello"));
 }

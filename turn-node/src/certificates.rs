@@ -1,12 +1,11 @@
 //! The certificates of TLS listeners: read from mounted Secrets, and again when they change.
 
 use crate::settings::{Door, Listener};
-use plenum_runtime::mtls::RELOAD_INTERVAL;
 use plenum_runtime::server::{PublicTls, PublicTlsError};
 use plenum_runtime::shutdown::Shutdown;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::time::MissedTickBehavior;
+use tokio::task::JoinSet;
 
 /// ALPN names of TURN and STUN (RFC 7443). A client that offers others is refused; one that offers none is not.
 const PROTOCOLS: [&[u8]; 2] = [b"stun.turn", b"stun.nat-discovery"];
@@ -53,25 +52,10 @@ impl Certificates {
         self.0.iter().find(|certificate| certificate.listener == listener).map(|found| Arc::clone(&found.tls))
     }
 
-    /// Reads the files again and again until `shutdown`. Files that do not fit together (half-way through a change)
-    /// are logged, and read again.
-    pub(crate) async fn follow(self, shutdown: Shutdown) {
-        let mut ticks = tokio::time::interval(RELOAD_INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = shutdown.requested() => return,
-                _ = ticks.tick() => self.reload(),
-            }
-        }
-    }
-
-    fn reload(&self) {
-        for Certificate { listener, dir, tls } in &self.0 {
-            if let Err(error) = tls.reload(dir) {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(listener, error, "keeping the old certificate");
-            }
+    /// Follows the files of all, for as long as the tasks are kept.
+    pub(crate) fn follow(self, tasks: &mut JoinSet<()>) {
+        for Certificate { listener: _, dir, tls } in self.0 {
+            tasks.spawn(tls.follow_dir(dir, Shutdown::new()));
         }
     }
 }
@@ -127,10 +111,10 @@ mod tests {
         assert!(is_served(&tls, &first) && certificates.of("udp").is_none());
         let second = write(dir.path());
         assert!(!is_served(&tls, &second));
-        certificates.reload();
+        assert!(tls.reload(dir.path()).unwrap());
         assert!(is_served(&tls, &second) && !is_served(&tls, &first));
         std::fs::write(dir.path().join("tls.key"), "half").unwrap();
-        certificates.reload();
+        assert!(tls.reload(dir.path()).is_err());
         assert!(is_served(&tls, &second));
     }
 

@@ -6,30 +6,17 @@ mod tests;
 use crate::node::Node;
 use axum::Router;
 use axum::extract::State;
-use axum::routing::{get, post};
-use plenum_protocol::problem::Code;
-use plenum_protocol::reach::Ping;
+use axum::routing::post;
 use plenum_protocol::relay::{AllocationAnswer, AllocationQuery, RelaySyncReport, RelaySyncRequest};
-use plenum_runtime::http::{JsonBody, ProblemResponse, require_role};
+use plenum_runtime::http::{Answer, JsonBody, require_role};
 use plenum_runtime::mtls::{PeerRole, RoleKind};
+use plenum_runtime::node::control_router;
 use std::sync::Arc;
-
-/// A handler's outcome.
-type Answer<T> = Result<T, ProblemResponse>;
 
 /// The routes; the caller's role is expected in the request's extensions.
 pub(crate) fn router(node: Arc<Node>) -> Router {
-    Router::new()
-        .route("/v1/ping", get(ping))
-        .route("/v1/sync", post(sync))
-        .route("/v1/allocations", post(allocations))
-        .fallback(|| async { ProblemResponse::new(Code::NotFound, "no such call") })
-        .method_not_allowed_fallback(|| async { ProblemResponse::new(Code::NotFound, "no such call with this method") })
-        .with_state(node)
-}
-
-async fn ping(State(node): State<Arc<Node>>) -> JsonBody<Ping> {
-    JsonBody(Ping { boot_id: node.boot_id().clone() })
+    let calls = Router::new().route("/v1/sync", post(sync)).route("/v1/allocations", post(allocations));
+    control_router(calls, node.boot_id().clone()).with_state(node)
 }
 
 async fn sync(
@@ -38,7 +25,12 @@ async fn sync(
     JsonBody(request): JsonBody<RelaySyncRequest>,
 ) -> Answer<JsonBody<RelaySyncReport>> {
     require_role(&role, &[RoleKind::Operator])?;
-    Ok(JsonBody(node.sync(request)?))
+    let configured = request.config.is_some();
+    let report = node.sync(request)?;
+    if configured {
+        node.settle().await?;
+    }
+    Ok(JsonBody(report))
 }
 
 async fn allocations(

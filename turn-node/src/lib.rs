@@ -14,49 +14,30 @@ pub use certificates::CertificateError;
 use certificates::Certificates;
 use node::Node;
 use plenum_protocol::ids::BootId;
-use plenum_runtime::mtls::{self, Identity, IdentityError};
-use plenum_runtime::probes::{self, Metrics, Readiness};
+use plenum_runtime::node::{Failures, NodeShell, ShellError, WorkerFailed, until_over};
+use plenum_runtime::server::Limits;
 use plenum_runtime::shutdown::Shutdown;
+use plenum_turn_core::Event;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use settings::Settings;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
-use tokio::net::TcpListener;
+use std::sync::Arc;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
-use worker::{Fleet, WorkerEvent};
-pub use worker::{StartError, WorkerFailed};
+use worker::Fleet;
+pub use worker::StartError;
 
 /// Why a node could not start, or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
-    /// The control certificate cannot be used.
-    #[error("reading the control certificate in {dir}")]
-    Identity {
-        /// `PLENUM_CONTROL_CERT_DIR`.
-        dir: String,
-        /// Why.
-        #[source]
-        source: IdentityError,
-    },
+    /// Its servers cannot be there.
+    #[error(transparent)]
+    Shell(#[from] ShellError),
     /// A listener's certificate cannot be used.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
     /// A worker could not be started.
     #[error("starting the relay workers")]
     Start(#[from] StartError),
-    /// An address is taken or not of this host.
-    #[error("listening for {what} at {address}")]
-    Listen {
-        /// Control or metrics.
-        what: &'static str,
-        /// Where.
-        address: SocketAddr,
-        /// Why not.
-        #[source]
-        source: std::io::Error,
-    },
     /// A worker broke.
     #[error("the node cannot go on")]
     Worker(#[from] WorkerFailed),
@@ -64,16 +45,12 @@ pub enum NodeError {
 
 /// A node whose sockets are bound.
 pub struct TurnNode {
+    shell: NodeShell,
+    settings: Settings,
     node: Arc<Node>,
-    identity: Arc<Identity>,
-    cert_dir: PathBuf,
     certificates: Certificates,
     listeners: Vec<(String, SocketAddr)>,
-    control: TcpListener,
-    probes: TcpListener,
-    readiness: Readiness,
-    metrics: Metrics,
-    events: mpsc::Receiver<WorkerEvent>,
+    events: mpsc::Receiver<Event>,
     failures: mpsc::Receiver<WorkerFailed>,
 }
 
@@ -83,58 +60,21 @@ impl TurnNode {
     /// # Errors
     /// See [`NodeError`].
     pub async fn bind(settings: &Settings) -> Result<Self, NodeError> {
-        plenum_runtime::crypto::install();
         raise_descriptor_limit();
-        let cert_dir = settings.control_cert_dir.clone();
-        let identity = Identity::from_dir(&cert_dir)
-            .map_err(|source| NodeError::Identity { dir: cert_dir.display().to_string(), source })?;
-        let control = listen("control", settings.control).await?;
-        let probes = listen("metrics", settings.metrics).await?;
+        let shell = NodeShell::bind(&settings.pod).await?;
         let certificates = Certificates::read(&settings.listeners)?;
-        let (failed, failures) = mpsc::channel(usize::from(settings::MAX_WORKERS));
+        let (failed, failures) = Failures::channel();
         let Fleet { workers, listeners, events } = Fleet::start(settings, &certificates, &failed)?;
         let boot_id = BootId::from_bits("", rand::random());
-        tracing::info!(
-            pod = settings.pod_name,
-            namespace = settings.pod_namespace,
-            uid = settings.pod_uid,
-            node = settings.node_name,
-            %boot_id,
-            "TURN node"
-        );
-        let readiness = Readiness::new();
-        let node = Arc::new(Node::new(boot_id, settings.addresses.clone(), workers, readiness.clone()));
-        let metrics = Arc::new(Mutex::new(metrics::registry(&node, settings)));
-        let identity = Arc::new(identity);
-        Ok(Self {
-            node,
-            identity,
-            cert_dir,
-            certificates,
-            listeners,
-            control,
-            probes,
-            readiness,
-            metrics,
-            events,
-            failures,
-        })
+        settings.pod.log_start("TURN node", &boot_id);
+        let node = Arc::new(Node::new(boot_id, settings.addresses.clone(), workers, shell.readiness()));
+        Ok(Self { shell, settings: settings.clone(), node, certificates, listeners, events, failures })
     }
 
-    /// Where the control API listens.
-    ///
-    /// # Errors
-    /// When the kernel does not tell.
-    pub fn control_address(&self) -> std::io::Result<SocketAddr> {
-        self.control.local_addr()
-    }
-
-    /// Where probes and metrics listen.
-    ///
-    /// # Errors
-    /// When the kernel does not tell.
-    pub fn metrics_address(&self) -> std::io::Result<SocketAddr> {
-        self.probes.local_addr()
+    /// Its servers.
+    #[must_use]
+    pub fn shell(&self) -> &NodeShell {
+        &self.shell
     }
 
     /// Name and address of each listener, once per address of the pod.
@@ -148,27 +88,11 @@ impl TurnNode {
     /// # Errors
     /// The worker that broke.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), NodeError> {
-        let Self {
-            node,
-            identity,
-            cert_dir,
-            certificates,
-            listeners: _,
-            control,
-            probes,
-            readiness,
-            metrics,
-            mut events,
-            mut failures,
-        } = self;
-        let stop = Shutdown::new();
-        let mut tasks = JoinSet::new();
-        let router = control::router(Arc::clone(&node));
-        tasks.spawn(mtls::serve(control, Arc::clone(&identity), router, stop.clone()));
-        tasks.spawn(probes::serve_on(probes, readiness, metrics, shutdown.clone()));
-        let following = stop.clone();
-        tasks.spawn(async move { identity.follow_dir(&cert_dir, following).await });
-        tasks.spawn(certificates.follow(stop.clone()));
+        let Self { shell, settings, node, certificates, listeners: _, mut events, failures } = self;
+        let metrics = metrics::registry(&node, &settings.pod);
+        let calls = control::router(Arc::clone(&node));
+        let mut tasks = shell.serve(calls, Limits::default(), metrics, shutdown.clone());
+        certificates.follow(&mut tasks);
         let pulse = Arc::clone(&node);
         tasks.spawn(async move { pulse.run_pulse().await });
         let pump = Arc::clone(&node);
@@ -177,24 +101,15 @@ impl TurnNode {
                 pump.handle_event(event);
             }
         });
-        let over = async {
-            shutdown.requested().await;
+        let drained = async {
             tracing::info!("draining: allocations go on until they end");
             node.terminate();
             node.empty().await;
         };
-        let outcome = tokio::select! {
-            failure = failures.recv() => failure.map_or(Ok(()), |failure| Err(NodeError::Worker(failure))),
-            () = over => Ok(()),
-        };
-        stop.trigger();
+        let outcome = until_over(failures, &shutdown, drained).await;
         tasks.shutdown().await;
-        outcome
+        Ok(outcome?)
     }
-}
-
-async fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, NodeError> {
-    TcpListener::bind(address).await.map_err(|source| NodeError::Listen { what, address, source })
 }
 
 /// A relay socket per allocation and a socket per stream: as many descriptors as the host lets the process have.

@@ -9,7 +9,7 @@ use plenum_turn_node::settings::Settings;
 #[tokio::main(worker_threads = 2)]
 async fn main() -> anyhow::Result<()> {
     telemetry::init("info").context("setting up logs")?;
-    let settings = Settings::from_environment()?;
+    let settings = Settings::read(|name| std::env::var(name).ok())?;
     let shutdown = Shutdown::on_signals().context("installing signal handlers")?;
     TurnNode::bind(&settings).await?.run(shutdown).await?;
     Ok(())

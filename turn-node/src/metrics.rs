@@ -2,45 +2,23 @@
 //! addresses, no users.
 
 use crate::node::{Node, TRANSPORTS};
-use crate::settings::Settings;
 use crate::worker::Snapshot;
-use plenum_turn_core::{Method, Outcome};
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
-use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::metrics::info::Info;
+use plenum_runtime::node::Pod;
+use plenum_runtime::node::metrics::{Counted, by_reason, by_worker, counters, gauges, registry as node_registry};
+use plenum_turn_core::{Method, Outcome, Relayed};
+use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::registry::Registry;
 use std::fmt;
 use std::sync::Arc;
 
 /// A registry with everything of this node.
-pub(crate) fn registry(node: &Arc<Node>, settings: &Settings) -> Registry {
-    let mut registry = Registry::with_prefix("plenum_turn");
-    let labels = vec![
-        ("pod", settings.pod_name.clone()),
-        ("namespace", settings.pod_namespace.clone()),
-        ("node", settings.node_name.clone()),
-    ];
-    registry.register("pod", "Where this TURN node runs", Info::new(labels));
-    registry.register_collector(Box::new(NodeCollector(Arc::clone(node))));
-    registry
+pub(crate) fn registry(node: &Arc<Node>, pod: &Pod) -> Registry {
+    let scraped = Arc::clone(node);
+    node_registry("plenum_turn", pod, move |encoder| encode(&scraped, encoder))
 }
-
-struct NodeCollector(Arc<Node>);
-
-impl fmt::Debug for NodeCollector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("NodeCollector")
-    }
-}
-
-/// Name, help, and where the count is in a worker's snapshot.
-type Counted = (&'static str, &'static str, fn(&Snapshot) -> u64);
 
 /// Counters by worker.
-const COUNTERS: [Counted; 20] = [
+const COUNTERS: [Counted<Snapshot>; 20] = [
     ("received_datagrams", "Datagrams of clients received over UDP", |s| s.received.listeners.datagrams),
     ("received_bytes", "Payload bytes of clients received over UDP", |s| s.received.listeners.bytes),
     ("receive_calls", "recvmmsg calls at listeners that brought something", |s| s.received.listeners.calls),
@@ -96,64 +74,30 @@ fn ended_connections(snapshot: &Snapshot) -> [(&'static str, u64); 5] {
     ]
 }
 
-impl Collector for NodeCollector {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let totals = self.0.totals();
-        let snapshots = self.0.load().snapshots.clone();
-        let allocations = [("UDP", totals.udp), ("TCP", totals.tcp), ("TLS", totals.tls)];
-        gauges(&mut encoder, ("allocations", "Allocations, by the transport of their client"), &allocations)?;
-        let open = |count: fn(&Snapshot) -> usize| snapshots.iter().map(count).sum::<usize>();
-        let connections = [("TCP", open(|s| s.streams.tcp)), ("TLS", open(|s| s.streams.tls))];
-        gauges(&mut encoder, ("connections", "Open connections of clients"), &connections)?;
-        for (name, help, count) in COUNTERS {
-            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-            for (worker, snapshot) in snapshots.iter().enumerate() {
-                let labels = [("worker", worker.to_string())];
-                ConstCounter::new(count(snapshot)).encode(family.encode_family(&labels)?)?;
-            }
-        }
-        encode_relayed(&mut encoder, &snapshots)?;
-        encode_requests(&mut encoder, &snapshots)?;
-        let drops = |s: &Snapshot| s.server.drops.named().into_iter().chain(socket_drops(s)).collect::<Vec<_>>();
-        reasons(&mut encoder, ("drops", "Messages and packets dropped, by reason"), &snapshots, drops)?;
-        let help = "Connections that were not taken or ended by the node, by reason";
-        reasons(&mut encoder, ("connections_refused", help), &snapshots, |s| ended_connections(s).to_vec())
-    }
-}
-
-fn gauges(
-    encoder: &mut DescriptorEncoder<'_>,
-    (name, help): (&str, &str),
-    values: &[(&'static str, usize)],
-) -> fmt::Result {
-    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-    for (transport, value) in values {
-        let gauge = ConstGauge::new(i64::try_from(*value).unwrap_or(i64::MAX));
-        gauge.encode(family.encode_family(&[("transport", *transport)])?)?;
-    }
-    Ok(())
-}
-
-/// Counters by worker and reason.
-fn reasons(
-    encoder: &mut DescriptorEncoder<'_>,
-    (name, help): (&str, &str),
-    snapshots: &[Snapshot],
-    counts: impl Fn(&Snapshot) -> Vec<(&'static str, u64)>,
-) -> fmt::Result {
-    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-    for (worker, snapshot) in snapshots.iter().enumerate() {
-        let worker = worker.to_string();
-        for (reason, count) in counts(snapshot) {
-            let labels = [("worker", worker.as_str()), ("reason", reason)];
-            ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
-        }
-    }
-    Ok(())
+fn encode(node: &Node, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let (totals, snapshots) = (node.totals(), node.snapshots());
+    let transport = |name, count| ([("transport", name)], count);
+    let allocations = [transport("UDP", totals.udp), transport("TCP", totals.tcp), transport("TLS", totals.tls)];
+    gauges(encoder, ("allocations", "Allocations, by the transport of their client"), allocations)?;
+    let open = |count: fn(&Snapshot) -> usize| snapshots.iter().map(count).sum::<usize>();
+    let connections = [transport("TCP", open(|s| s.streams.tcp)), transport("TLS", open(|s| s.streams.tls))];
+    gauges(encoder, ("connections", "Open connections of clients"), connections)?;
+    let memory = snapshots.iter().enumerate().flat_map(|(worker, one)| {
+        one.memory.named().map(|(what, count)| ([("worker", worker.to_string()), ("of", what.to_owned())], count))
+    });
+    gauges(encoder, ("memory_entries", "What workers remember, in entries; those of quotas are the pod's"), memory)?;
+    by_worker(encoder, &COUNTERS, &snapshots)?;
+    encode_relayed(encoder, &snapshots)?;
+    encode_requests(encoder, &snapshots)?;
+    by_reason(encoder, ("drops", "Messages and packets dropped, by reason"), &snapshots, |one| {
+        one.server.drops.named().into_iter().chain(socket_drops(one))
+    })?;
+    let refused = ("connections_refused", "Connections that were not taken or ended by the node, by reason");
+    by_reason(encoder, refused, &snapshots, ended_connections)
 }
 
 fn encode_relayed(encoder: &mut DescriptorEncoder<'_>, snapshots: &[Snapshot]) -> fmt::Result {
-    type Direction = (&'static str, fn(&plenum_turn_core::Relayed) -> u64);
+    type Direction = (&'static str, fn(&Relayed) -> u64);
     const PACKETS: [Direction; 2] = [("ToPeers", |r| r.packets_to_peers), ("ToClients", |r| r.packets_to_clients)];
     const BYTES: [Direction; 2] = [("ToPeers", |r| r.bytes_to_peers), ("ToClients", |r| r.bytes_to_clients)];
     let families = [
@@ -161,39 +105,34 @@ fn encode_relayed(encoder: &mut DescriptorEncoder<'_>, snapshots: &[Snapshot]) -
         ("relayed_bytes", "Payload bytes relayed, by the client's transport and direction", BYTES),
     ];
     for (name, help, directions) in families {
-        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-        for (worker, snapshot) in snapshots.iter().enumerate() {
-            for transport in TRANSPORTS {
-                let relayed = snapshot.server.relayed(transport);
-                for (direction, count) in directions {
-                    let (worker, transport) = (worker.to_string(), transport.to_string());
-                    let labels =
-                        [("worker", worker.as_str()), ("transport", transport.as_str()), ("direction", direction)];
-                    ConstCounter::new(count(&relayed)).encode(family.encode_family(&labels)?)?;
-                }
-            }
-        }
+        let all = snapshots.iter().enumerate().flat_map(|(worker, one)| TRANSPORTS.map(|by| (worker, one, by)));
+        let counts = all.flat_map(|(worker, one, by)| {
+            directions.map(|(direction, count)| {
+                let labels = [
+                    ("worker", worker.to_string()),
+                    ("transport", by.to_string()),
+                    ("direction", direction.to_owned()),
+                ];
+                (labels, count(&one.server.relayed(by)))
+            })
+        });
+        counters(encoder, (name, help), counts)?;
     }
     Ok(())
 }
 
 fn encode_requests(encoder: &mut DescriptorEncoder<'_>, snapshots: &[Snapshot]) -> fmt::Result {
-    let help = "Requests, by method and outcome (code 0: success)";
-    let mut family = encoder.encode_descriptor("requests", help, None, MetricType::Counter)?;
-    for (worker, snapshot) in snapshots.iter().enumerate() {
-        let worker = worker.to_string();
-        for method in Method::ALL {
-            for outcome in Outcome::ALL {
-                let code = outcome.code().to_string();
-                let labels = [
-                    ("worker", worker.as_str()),
-                    ("method", method.as_str()),
-                    ("outcome", outcome.as_str()),
-                    ("code", code.as_str()),
-                ];
-                ConstCounter::new(snapshot.server.requests(method, outcome)).encode(family.encode_family(&labels)?)?;
-            }
-        }
-    }
-    Ok(())
+    let all = snapshots.iter().enumerate().flat_map(|(worker, one)| Method::ALL.map(|method| (worker, one, method)));
+    let counts = all.flat_map(|(worker, one, method)| {
+        Outcome::ALL.map(|outcome| {
+            let labels = [
+                ("worker", worker.to_string()),
+                ("method", method.as_str().to_owned()),
+                ("outcome", outcome.as_str().to_owned()),
+                ("code", outcome.code().to_string()),
+            ];
+            (labels, one.server.requests(method, outcome))
+        })
+    });
+    counters(encoder, ("requests", "Requests, by method and outcome (code 0: success)"), counts)
 }

@@ -4,16 +4,17 @@
 //! channel.
 
 mod allocations;
-mod load;
 mod sync;
 
-use crate::worker::{AskError, Worker, WorkerEvent};
+use crate::worker::{Command, Snapshot, Worker};
 use allocations::Allocations;
 pub(crate) use allocations::Totals;
-pub(crate) use load::{Load, TRANSPORTS};
-use plenum_protocol::ids::{BootId, Term};
-use plenum_protocol::problem::{Code, Problem};
+use plenum_protocol::ids::BootId;
+use plenum_protocol::problem::Problem;
 use plenum_protocol::relay::{AllocationAnswer, AllocationQuery, MAX_QUERY, RelayConfig};
+use plenum_protocol::turn::RelayTransport;
+use plenum_runtime::http::bad_request;
+use plenum_runtime::node::{Fence, Load};
 use plenum_runtime::probes::Readiness;
 use plenum_turn_core::Event;
 use std::collections::HashMap;
@@ -24,11 +25,13 @@ use std::time::Duration;
 /// How often a node that was asked to stop looks whether its last allocation ended.
 const EMPTY_CHECK: Duration = Duration::from_millis(250);
 
+/// Every transport, in the order of their metrics.
+pub(crate) const TRANSPORTS: [RelayTransport; 3] = [RelayTransport::Udp, RelayTransport::Tcp, RelayTransport::Tls];
+
 /// Everything that one lock guards.
 #[derive(Debug, Default)]
 struct State {
-    /// Highest term of a leader that spoke.
-    term: Term,
+    fence: Fence,
     config: Option<RelayConfig>,
     /// SIGTERM came.
     terminating: bool,
@@ -43,13 +46,14 @@ pub(crate) struct Node {
     addresses: Vec<IpAddr>,
     workers: Vec<Worker>,
     state: Mutex<State>,
-    load: Mutex<Load>,
+    /// The rate of relayed payload, both ways.
+    load: Load<Snapshot, 1>,
     readiness: Readiness,
 }
 
 impl Node {
     pub(crate) fn new(boot_id: BootId, addresses: Vec<IpAddr>, workers: Vec<Worker>, readiness: Readiness) -> Self {
-        let load = Mutex::new(Load::new(workers.len()));
+        let load = Load::new(workers.len(), |one| [relayed(one)]);
         Self { boot_id, addresses, workers, state: Mutex::default(), load, readiness }
     }
 
@@ -59,7 +63,7 @@ impl Node {
     }
 
     /// A worker speaks.
-    pub(crate) fn handle_event(&self, WorkerEvent(event): WorkerEvent) {
+    pub(crate) fn handle_event(&self, event: Event) {
         let mut state = self.lock();
         match event {
             Event::Allocated(allocation) => state.allocations.begin(allocation),
@@ -76,19 +80,39 @@ impl Node {
         for worker in &self.workers {
             let own: Vec<u16> = ports.iter().copied().filter(|port| worker.owns(*port)).collect();
             if !own.is_empty() {
-                let answer = worker.query(own).await.map_err(silent)?;
+                let answer = worker.query(own).await?;
                 found.extend(answer.into_iter().map(|allocation| (allocation.port, allocation)));
             }
         }
         Ok(AllocationAnswer { allocations: ports.iter().filter_map(|port| found.get(port).cloned()).collect() })
     }
 
+    /// Returns when every worker has done what it was told before: packets may overtake commands, so who hears that the
+    /// node is configured, or ready, hears it only then.
+    pub(crate) async fn settle(&self) -> Result<(), Problem> {
+        for worker in &self.workers {
+            worker.snapshot().await?;
+        }
+        let state = self.lock();
+        self.readiness.set(state.config.is_some() && !state.terminating);
+        Ok(())
+    }
+
+    /// Asks the workers for their counts, for ever.
+    pub(crate) async fn run_pulse(&self) {
+        let workers: Vec<_> = self.workers.iter().map(Worker::handle).collect();
+        self.load.run(&workers, |reply| Command::Snapshot { reply }).await;
+    }
+
+    /// The workers' last counts.
+    pub(crate) fn snapshots(&self) -> Vec<Snapshot> {
+        self.load.snapshots()
+    }
+
     /// Takes no new allocations from now on, and is not ready.
     pub(crate) fn terminate(&self) {
         self.readiness.set(false);
-        let mut state = self.lock();
-        state.terminating = true;
-        self.tell_workers(&state);
+        self.stop_accepting(&mut self.lock());
     }
 
     /// Returns when no worker has an allocation. Told by the workers themselves: events may be on their way.
@@ -99,7 +123,7 @@ impl Node {
             let mut left = 0;
             for worker in &self.workers {
                 // One that does not answer may have some.
-                left += worker.snapshot().await.map_or(1, |snapshot| snapshot.allocations);
+                left += worker.snapshot().await.map_or(1, |snapshot| snapshot.memory.allocations);
             }
             if left == 0 {
                 return;
@@ -118,11 +142,8 @@ impl Node {
     }
 }
 
-/// A request that is well-formed JSON but asks for nonsense.
-fn bad_request(detail: impl Into<String>) -> Problem {
-    Problem::new(Code::BadRequest, detail)
-}
-
-fn silent(error: AskError) -> Problem {
-    Problem::new(Code::Unavailable, error.to_string())
+/// Payload bytes, both ways.
+fn relayed(one: &Snapshot) -> u64 {
+    let counts = TRANSPORTS.map(|transport| one.server.relayed(transport));
+    counts.iter().map(|relayed| relayed.bytes_to_peers + relayed.bytes_to_clients).sum()
 }

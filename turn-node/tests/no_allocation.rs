@@ -1,5 +1,4 @@
 //! A whole node relays without an allocation on its workers' threads.
-#![allow(unsafe_code, reason = "a global allocator is unsafe to write")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 #![allow(dead_code, unreachable_pub, reason = "the harness is made for more than this test")]
 
@@ -7,43 +6,13 @@
 mod harness;
 
 use harness::{DEADLINE, Harness, credentials, outside, peer};
-use std::alloc::{GlobalAlloc, Layout, System};
+use plenum_testing::Counting;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use turn::client::{Client, ClientConfig};
 use webrtc_util::conn::Conn;
 
-struct Counting;
-
-/// Allocations on threads of workers.
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-/// Whether this thread is a worker: by its name, asked without an allocation.
-fn is_worker() -> bool {
-    let mut name = [0u8; 16];
-    // SAFETY: PR_GET_NAME writes at most 16 bytes, terminator included, which `name` has.
-    let result = unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };
-    result == 0 && name.starts_with(b"relay-")
-}
-
-// SAFETY: every call goes to the system's allocator unchanged; counting touches an atomic and the stack.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if is_worker() {
-            ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        }
-        // SAFETY: the caller's contract is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's contract is passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting = Counting::of_threads("relay-");
 
 #[tokio::test(flavor = "multi_thread")]
 async fn relaying_over_udp_allocates_nothing_per_packet() {
@@ -79,8 +48,8 @@ async fn relaying_over_udp_allocates_nothing_per_packet() {
     };
     // The client's permission and channel are made here.
     round(100).await;
-    assert!(ALLOCATIONS.load(Ordering::Relaxed) > 0, "workers are not counted");
-    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    assert!(ALLOCATOR.allocations() > 0, "workers are not counted");
+    let before = ALLOCATOR.allocations();
     round(2_000).await;
-    assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0);
+    assert_eq!(ALLOCATOR.allocations() - before, 0);
 }

@@ -3,7 +3,7 @@
 use super::lanes::Lanes;
 use super::streams::{Accepted, StreamKey, Streams};
 use crate::poller::{Events, Interest, Poller};
-use crate::receive::{Overflow, RecvBatch};
+use crate::receive::RecvBatch;
 use crate::scratch::Scratch;
 use crate::socket::{BUFFER_BYTES, Endpoint, EndpointOptions};
 use crate::train::{SendCounters, SendState};
@@ -83,32 +83,16 @@ impl Source {
     }
 }
 
-/// A socket in use, and how many of its kernel drops are counted.
-#[derive(Debug)]
-struct Open {
-    endpoint: Endpoint,
-    overflow: Overflow,
-}
-
-impl Open {
-    fn receive(&mut self, batch: &mut RecvBatch) -> io::Result<usize> {
-        let other = batch.swap_overflow(self.overflow);
-        let outcome = self.endpoint.receive(batch, usize::MAX);
-        self.overflow = batch.swap_overflow(other);
-        outcome
-    }
-}
-
 #[derive(Debug, Default)]
 struct Relay {
     generation: u32,
-    open: Option<Open>,
+    open: Option<Endpoint>,
 }
 
 /// The sockets of one relay worker.
 pub struct RelayNet {
     poller: Poller,
-    listeners: Vec<Open>,
+    listeners: Vec<Endpoint>,
     relays: Vec<Relay>,
     /// Lanes of the listeners, then of the relay sockets by key.
     lanes: Lanes,
@@ -133,7 +117,7 @@ impl RelayNet {
             let options = EndpointOptions { buffer_bytes: BUFFER_BYTES, reuse_port: true };
             let endpoint = Endpoint::open(address, options).map_err(failed)?;
             poller.add(endpoint.as_raw_fd(), Source::Listener(index).token(), Interest::Read).map_err(failed)?;
-            listeners.push(Open { endpoint, overflow: Overflow::default() });
+            listeners.push(endpoint);
         }
         let mut streams = Streams::new(max_streams);
         for (index, &address) in tcp.iter().enumerate() {
@@ -162,7 +146,7 @@ impl RelayNet {
     /// # Errors
     /// When the kernel does not tell.
     pub fn udp_addresses(&self) -> io::Result<Vec<SocketAddr>> {
-        self.listeners.iter().map(|open| open.endpoint.local_addr()).collect()
+        self.listeners.iter().map(Endpoint::local_addr).collect()
     }
 
     /// Where the TCP listeners are, in the order of `bind`.
@@ -199,7 +183,7 @@ impl RelayNet {
         relay.generation = relay.generation.wrapping_add(1) & ((1 << GENERATION_BITS) - 1);
         let token = Source::Relay { key, generation: relay.generation }.token();
         self.poller.add(endpoint.as_raw_fd(), token, Interest::Read)?;
-        relay.open = Some(Open { endpoint, overflow: Overflow::default() });
+        relay.open = Some(endpoint);
         Ok(bound)
     }
 
@@ -250,12 +234,12 @@ impl RelayNet {
     pub fn flush(&mut self) {
         let Self { lanes, listeners, relays, scratch, .. } = self;
         lanes.drain(|lane, bytes, queue| {
-            let open = match listeners.get_mut(lane) {
-                Some(open) => Some(open),
-                None => relays.get_mut(lane - listeners.len()).and_then(|relay| relay.open.as_mut()),
+            let endpoint = match lane.checked_sub(listeners.len()) {
+                None => listeners.get_mut(lane),
+                Some(key) => relays.get_mut(key).and_then(|relay| relay.open.as_mut()),
             };
-            let Some(open) = open else { return SendState::Blocked };
-            let (fd, dual, offload) = open.endpoint.parts();
+            let Some(endpoint) = endpoint else { return SendState::Blocked };
+            let (fd, dual, offload) = endpoint.parts();
             queue.drain(offload, |messages| scratch.send(fd, dual, bytes, messages))
         });
     }
@@ -301,48 +285,37 @@ impl RelayNet {
         self.poller.wait(events, timeout)
     }
 
-    pub(super) fn receive_listener(&mut self, listener: usize, batch: &mut RecvBatch) -> io::Result<usize> {
-        self.listeners.get_mut(listener).map_or(Ok(0), |open| open.receive(batch))
+    pub(super) fn receive_listener(&self, listener: usize, batch: &mut RecvBatch) -> io::Result<usize> {
+        self.listeners.get(listener).map_or(Ok(0), |endpoint| endpoint.receive(batch))
     }
 
-    pub(super) fn receive_relay(&mut self, key: u32, generation: u32, batch: &mut RecvBatch) -> io::Result<usize> {
-        let relay = self.relays.get_mut(key as usize).filter(|relay| relay.generation == generation);
-        relay.and_then(|relay| relay.open.as_mut()).map_or(Ok(0), |open| open.receive(batch))
+    pub(super) fn receive_relay(&self, key: u32, generation: u32, batch: &mut RecvBatch) -> io::Result<usize> {
+        self.relay(key, generation).map_or(Ok(0), |endpoint| endpoint.receive(batch))
     }
 
-    pub(super) fn is_open(&self, key: u32, generation: u32) -> bool {
-        self.relays.get(key as usize).is_some_and(|relay| relay.generation == generation && relay.open.is_some())
+    /// The socket of `key`, unless it was closed since the event.
+    pub(super) fn relay(&self, key: u32, generation: u32) -> Option<&Endpoint> {
+        let relay = self.relays.get(key as usize).filter(|relay| relay.generation == generation)?;
+        relay.open.as_ref()
     }
 
-    /// The next connection at a listener; without key when there was no place for it.
-    pub(super) fn accept(
-        &mut self,
-        now: Instant,
-        listener: usize,
-    ) -> io::Result<Option<(Option<StreamKey>, SocketAddr)>> {
-        match self.streams.accept(listener)? {
-            Accepted::Stream(key, from) => {
-                let watched = self
-                    .streams
-                    .get(key)
-                    .map(|stream| self.poller.add(stream.as_raw_fd(), Source::Stream(key).token(), Interest::Read));
-                if let Some(Err(error)) = watched {
-                    self.streams.close(key);
-                    return Err(error);
+    /// The next connection at a listener.
+    pub(super) fn accept(&mut self, now: Instant, listener: usize) -> io::Result<Accepted> {
+        let accepted = self.streams.accept(listener)?;
+        match accepted {
+            Accepted::Stream(key, _) => {
+                if let Some(stream) = self.streams.get(key) {
+                    self.poller.add(stream.as_raw_fd(), Source::Stream(key).token(), Interest::Read)?;
                 }
-                Ok(Some((Some(key), from)))
             }
-            Accepted::Refused(from) => {
-                self.refused_streams += 1;
-                Ok(Some((None, from)))
-            }
-            Accepted::Nobody => Ok(None),
+            Accepted::Refused => self.refused_streams += 1,
+            Accepted::Nobody => {}
             Accepted::Exhausted => {
                 self.set_accepting(Interest::Nothing)?;
                 self.resting = Some(now + ACCEPT_PAUSE);
-                Ok(None)
             }
         }
+        Ok(accepted)
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {

@@ -61,7 +61,7 @@ struct Slot {
 pub(super) enum Accepted {
     Stream(StreamKey, SocketAddr),
     /// A connection that had no place: it is closed already.
-    Refused(SocketAddr),
+    Refused,
     /// Nobody waits.
     Nobody,
     /// The process or the host has no room for another descriptor.
@@ -120,7 +120,7 @@ impl Streams {
             }
         };
         let Some(from) = from.as_socket().map(unmap) else { return Ok(Accepted::Nobody) };
-        Ok(self.insert(socket.into()).map_or(Accepted::Refused(from), |key| Accepted::Stream(key, from)))
+        Ok(self.insert(socket.into()).map_or(Accepted::Refused, |key| Accepted::Stream(key, from)))
     }
 
     fn insert(&mut self, stream: TcpStream) -> Option<StreamKey> {
@@ -150,17 +150,14 @@ impl Streams {
         slot.stream.as_ref().filter(|_| before != wants_write)
     }
 
-    /// Ends a stream; `false` when it was over.
-    pub(super) fn close(&mut self, key: StreamKey) -> bool {
-        let Some(slot) = self.slots.get_mut(key.slot()).filter(|slot| slot.generation == key.generation()) else {
-            return false;
-        };
-        if slot.stream.take().is_none() {
-            return false;
+    /// Ends a stream; nothing when it is over.
+    pub(super) fn close(&mut self, key: StreamKey) {
+        if let Some(slot) = self.slots.get_mut(key.slot()).filter(|slot| slot.generation == key.generation())
+            && slot.stream.take().is_some()
+        {
+            slot.generation = slot.generation.wrapping_add(1);
+            self.free.push(key.slot() as u32);
         }
-        slot.generation = slot.generation.wrapping_add(1);
-        self.free.push(key.slot() as u32);
-        true
     }
 }
 

@@ -3,7 +3,7 @@
 //! A DTLS server library picks the SRTP profile in the client's order, and browsers list the expensive one first.
 //! So the node looks what is offered and lets DTLS accept only the best. Nothing here is trusted for more.
 
-use crate::wire::{put, take, u8_at, u16_at, u24_at};
+use plenum_sansio::wire::{put, take, u8_at, u16_at, u24_at};
 
 const RECORD_HEADER: usize = 13;
 const RECORD_HANDSHAKE: u8 = 22;

@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn transactions_are_bounded_and_count_once() {
-        let now = crate::testing::start();
+        let now = plenum_testing::some_moment();
         let mut demux = Demux::default();
         for number in 0..10_000u32 {
             let mut transaction = [0; 12];

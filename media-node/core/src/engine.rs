@@ -15,15 +15,13 @@ use crate::demux::Demux;
 use crate::event::Event;
 use crate::forward;
 use crate::media::publication::{AUDIO, Publication, VIDEO};
-use crate::media::token_bucket::TokenBucket;
-use crate::random::Random;
 use crate::relays::RelayTable;
 use crate::session::{Media, Session, SessionPhase, SessionStats};
 use crate::session_error::SessionError;
 use crate::sink::PacketSink;
-use crate::timers::Timers;
 use crate::transport::TransportFactory;
 use crate::transport::webrtc_rs::WebrtcRsFactory;
+use plenum_sansio::{Random, Timers};
 use rustc_hash::FxHashMap;
 use slab::Slab;
 use std::collections::VecDeque;
@@ -111,7 +109,7 @@ impl Engine {
                     if let Media::Publish(slot) = session.media
                         && let Some(publication) = self.publications.get_mut(slot)
                     {
-                        publication.bucket = TokenBucket::for_publisher(limits.max_bitrate_kbps, self.epoch);
+                        publication.set_max_kbps(limits.max_bitrate_kbps);
                     }
                 }
             }

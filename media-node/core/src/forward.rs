@@ -24,7 +24,7 @@ pub(crate) fn send_raw(to: SocketAddr, bytes: &[u8], counters: &mut Counters, ou
         counters.drops.sink_full += 1;
         return 0;
     };
-    if crate::wire::put(room, 0, bytes).is_none() {
+    if plenum_sansio::wire::put(room, 0, bytes).is_none() {
         return 0;
     }
     committed(bytes.len(), counters, out);

@@ -23,12 +23,7 @@ pub mod transport;
 mod demux;
 mod forward;
 mod media;
-mod random;
 mod session;
-#[cfg(test)]
-mod testing;
-mod timers;
-mod wire;
 
 pub use config::{Certificate, CertificateError, EngineConfig, Limits, RoomKey, RoomLimits, SessionKey};
 pub use counters::Counters;

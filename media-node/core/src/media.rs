@@ -10,5 +10,4 @@ pub(crate) mod publication;
 pub(crate) mod rate;
 pub(crate) mod receive_stats;
 pub(crate) mod sent_track;
-pub(crate) mod token_bucket;
 pub(crate) mod track;

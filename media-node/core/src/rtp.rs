@@ -2,7 +2,7 @@
 
 pub mod extension;
 
-use crate::wire::{u8_at, u16_at, u32_at};
+use plenum_sansio::wire::{u8_at, u16_at, u32_at};
 
 /// Length of a header without CSRCs and extensions, in bytes.
 pub const MIN_HEADER: usize = 12;

@@ -186,8 +186,6 @@ pub(crate) struct Session {
     pub(crate) packets: u64,
     pub(crate) bytes: LegBytes,
     pub(crate) next_tick: Instant,
-    /// The earliest entry in the heap of timers.
-    pub(crate) timer: Option<Instant>,
 }
 
 impl Session {

@@ -79,7 +79,7 @@ pub fn split_keying_material(profile: Profile, material: &[u8]) -> Result<(Maste
         return Err(KeyError);
     }
     let mut rest = material;
-    let mut next = |len| crate::wire::take(&mut rest, len).ok_or(KeyError);
+    let mut next = |len| plenum_sansio::wire::take(&mut rest, len).ok_or(KeyError);
     let client_key = next(profile.key_len())?;
     let server_key = next(profile.key_len())?;
     let client_salt = next(profile.salt_len())?;

@@ -1,50 +1,18 @@
 //! Forwarding a media packet allocates nothing: counted by the allocator itself.
-#![allow(unsafe_code, reason = "a global allocator can only be replaced by unsafe code; this one counts")]
 
 mod support;
 
 use plenum_media_core::{PacketSink, RelayTable, RoomLimits};
 use plenum_protocol::ports::PortRange;
 use plenum_protocol::relay::RelaySource;
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+use plenum_testing::Counting;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use support::net::{Make, Net, ROOM, limits, relay};
 
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-// SAFETY: everything is handed to the system's allocator unchanged; counting touches a thread-local number only.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: as required of the caller.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as required of the caller.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: as required of the caller.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn allocations() -> u64 {
-    ALLOCATIONS.with(Cell::get)
-}
+static ALLOCATOR: Counting = Counting::by_thread();
 
 /// A sink that allocates nothing either.
 struct Flat {
@@ -82,7 +50,7 @@ fn forwarding_allocates_nothing(mut net: Net, make: Make) {
     }
     let mut flat = Flat { buffer: vec![0; 2_000], packets: 0 };
     let mut now = net.now;
-    let before = allocations();
+    let before = ALLOCATOR.allocations();
     assert!(before > 1_000, "the counter counts");
     for batch in packets.chunks_mut(19) {
         now += Duration::from_millis(10);
@@ -94,7 +62,7 @@ fn forwarding_allocates_nothing(mut net: Net, make: Make) {
             net.engine.handle_timeout(now, &mut flat);
         }
     }
-    let allocated = allocations() - before;
+    let allocated = ALLOCATOR.allocations() - before;
     let counters = net.engine.counters();
     assert!(counters.rtp_forwarded >= 3 * 1_900, "{counters:?}");
     assert!(counters.nacks_sent > 0, "{counters:?}");

@@ -1,13 +1,13 @@
 //! Sessions on behalf of clients; gateways only.
 
-use super::{Answer, id, parameters};
+use super::{id, parameters};
 use crate::node::Node;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use plenum_protocol::control::{MAX_SDP, OpenSession, PatchSession, SessionOpened, SessionPatched};
 use plenum_protocol::ids::{RoomUid, SessionId};
 use plenum_protocol::problem::Code;
-use plenum_runtime::http::{JsonBody, ProblemResponse, require_role};
+use plenum_runtime::http::{Answer, JsonBody, ProblemResponse, require_role};
 use plenum_runtime::mtls::{PeerRole, RoleKind};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -56,7 +56,7 @@ pub(super) async fn close(
     require_role(&role, &[RoleKind::Gateway])?;
     let session: SessionId = id(path)?;
     let CloseQuery { room } = parameters(query)?;
-    node.close_session(&room, &session).map_err(|refusal| refusal.problem().into())
+    Ok(node.close_session(&room, &session)?)
 }
 
 fn check_size(what: &str, text: &str) -> Answer<()> {

@@ -2,7 +2,7 @@
 //!
 //! First frame: `NodeJoin`. Then the room's messages out of the mailbox, and the client's into the registry.
 
-use super::{Answer, id};
+use super::id;
 use crate::node::Node;
 use crate::rooms::{JoinTicket, Mailbox, MailboxReceiver};
 use axum::extract::rejection::PathRejection;
@@ -14,7 +14,7 @@ use plenum_protocol::control::NodeJoin;
 use plenum_protocol::ids::RoomUid;
 use plenum_protocol::problem::Code;
 use plenum_protocol::room::{ClientMessage, MAX_MESSAGE, MAX_VIEWS, ServerMessage};
-use plenum_runtime::http::{ProblemResponse, require_role};
+use plenum_runtime::http::{Answer, ProblemResponse, require_role};
 use plenum_runtime::mtls::{PeerRole, RoleKind};
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,42 +1,30 @@
 //! The control API without a network: bodies, paths, roles.
 
+#[path = "../../../runtime/tests/support/problem.rs"]
+mod problem;
+
 use super::router;
 use crate::node::Node;
-use crate::worker::{Shared, Worker, event_channel};
+use crate::worker::{Shared, Worker};
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Method, Request, header::CONTENT_TYPE};
+use axum::http::{Method, Request};
 use plenum_media_core::Certificate;
 use plenum_protocol::ids::BootId;
-use plenum_protocol::problem::{self, Code, Problem};
+use plenum_protocol::problem::Code;
 use plenum_runtime::mtls::{PeerRole, Role};
+use plenum_runtime::node::{EventOutlet, Failures};
 use plenum_runtime::probes::Readiness;
+use problem::problem;
 use std::sync::Arc;
-use tokio::sync::mpsc;
 use tower::ServiceExt as _;
 
 fn api() -> Router {
-    let (events, _) = event_channel();
-    let (failures, _) = mpsc::channel(1);
+    let (events, _) = EventOutlet::channel();
+    let (failures, _) = Failures::channel();
     let shared = Shared { certificate: Certificate::generate().unwrap(), events, failures };
     let worker = Worker::start(0, 0, shared).unwrap();
     router(Arc::new(Node::new(BootId::from_bits("", 5), vec![worker], Readiness::new())))
-}
-
-/// The problem that a request of `role` gets, after a look at its media type.
-async fn problem(api: &Router, role: Option<Role>, method: Method, path: &str, body: &str) -> Problem {
-    let mut request = Request::builder().method(method).uri(path).header(CONTENT_TYPE, "application/json");
-    if let Some(role) = role {
-        request = request.extension(PeerRole(role));
-    }
-    let request = request.body(Body::from(body.to_owned())).unwrap();
-    let response = api.clone().oneshot(request).await.unwrap();
-    let status = response.status().as_u16();
-    assert_eq!(response.headers()[CONTENT_TYPE], problem::CONTENT_TYPE, "{path}: {status}");
-    let body = axum::body::to_bytes(response.into_body(), 1 << 16).await.unwrap();
-    let problem: Problem = serde_json::from_slice(&body).unwrap();
-    assert_eq!(problem.status, status);
-    problem
 }
 
 #[tokio::test]

@@ -2,7 +2,6 @@
 
 use super::Node;
 use crate::rooms::LegOwner;
-use crate::worker::AskError;
 use plenum_media_core::{SessionPhase, SessionStats};
 use plenum_protocol::flow::{CandidateType, Leg, LegEnd, LegRelay, LegState, RoomLegs};
 use plenum_protocol::ids::{Epoch, RoomUid};
@@ -13,10 +12,8 @@ use std::net::SocketAddr;
 impl Node {
     /// `GET /v1/rooms/{uid}/legs?epoch=`.
     pub(crate) async fn room_legs(&self, uid: RoomUid, epoch: Epoch) -> Result<RoomLegs, Problem> {
-        let (worker, room, mut owners) =
-            self.read(|rooms| rooms.leg_owners(&uid, epoch)).map_err(|refusal| refusal.problem())?;
-        let worker = self.worker(worker).ok_or_else(|| AskError::Silent.problem())?;
-        let stats = worker.legs(room).await.map_err(|error| error.problem())?;
+        let (worker, room, mut owners) = self.read(|rooms| rooms.leg_owners(&uid, epoch))?;
+        let stats = self.worker(worker)?.legs(room).await?;
         let mut legs: Vec<Leg> =
             stats.into_iter().filter_map(|stats| Some(leg(owners.remove(&stats.session)?, &stats))).collect();
         legs.sort_by(|a, b| a.session.cmp(&b.session));

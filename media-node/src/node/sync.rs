@@ -1,16 +1,16 @@
 //! The leader's word: terms, configuration, grants, revocations; and what it is told.
 
-use super::{Node, State, bad_request};
-use crate::rooms::Applied;
+use super::{Node, State};
+use crate::rooms::{Applied, Rooms};
 use crate::worker::Command;
 use plenum_media_core::RelayTable;
-use plenum_protocol::control::{Grant, MAX_GRANTS, NodeConfig, Revocation, SyncReport, SyncRequest};
-use plenum_protocol::problem::{Code, Problem};
+use plenum_protocol::control::{Grant, MAX_GRANTS, NodeConfig, NodeLoad, Revocation, SyncReport, SyncRequest};
+use plenum_protocol::problem::Problem;
+use plenum_runtime::http::bad_request;
+use plenum_runtime::node::check_outside_addresses;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// Most outside addresses.
-const MAX_ADDRESSES: usize = 8;
 /// Longest name of a relay, its pool, namespace or region, in bytes.
 const MAX_NAME: usize = 256;
 
@@ -33,14 +33,7 @@ impl Node {
             return Err(bad_request(format!("the grant of {} needs an epoch and participants above 0", bad.room)));
         }
         self.with(|state| {
-            if term < state.term {
-                let detail = format!("a leader of term {} has spoken; this is term {}", state.term.0, term.0);
-                return Err(Problem::new(Code::StaleTerm, detail));
-            }
-            if known.as_ref().is_some_and(|known| known.boot_id != self.boot_id) {
-                return Err(Problem::new(Code::WrongBoot, "this is another start of the node: forget what it had"));
-            }
-            state.term = term;
+            state.fence.pass(&self.boot_id, term, known.as_ref())?;
             if let Some(checked) = config {
                 self.configure(state, checked);
             }
@@ -69,23 +62,27 @@ impl Node {
         let other_relays = state.config.as_ref().is_none_or(|before| before.relays != config.relays);
         let relays = Arc::new(relays);
         for worker in &self.workers {
-            worker.tell(Command::Configure { outside: Arc::clone(&outside) });
+            worker.handle().tell(Command::Configure { outside: Arc::clone(&outside) });
             if other_relays {
-                worker.tell(Command::Relays(Arc::clone(&relays)));
+                worker.handle().tell(Command::Relays(Arc::clone(&relays)));
             }
         }
         state.config = Some(config);
         state.rooms.set_admission(state.admission());
         self.readiness.set(!state.terminating);
     }
+
+    fn node_load(&self, rooms: &Rooms) -> NodeLoad {
+        let [send_kbps, receive_kbps] = self.load.kbps();
+        let count = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
+        NodeLoad { rooms: count(rooms.len()), participants: count(rooms.participants()), send_kbps, receive_kbps }
+    }
 }
 
 fn check_config(config: NodeConfig) -> Result<Checked, Problem> {
     let parsed: Result<Arc<[IpAddr]>, _> = config.outside_addresses.iter().map(|text| text.parse()).collect();
     let outside = parsed.map_err(|_| bad_request("outsideAddresses must be IP addresses without port"))?;
-    if outside.is_empty() || outside.len() > MAX_ADDRESSES {
-        return Err(bad_request(format!("outsideAddresses must hold 1 to {MAX_ADDRESSES} addresses")));
-    }
+    check_outside_addresses(outside.len())?;
     let relays = RelayTable::new(&config.relays).map_err(|error| bad_request(format!("relays: {error}")))?;
     let names = config.relays.iter().flat_map(|relay| [&relay.namespace, &relay.pool, &relay.pod, &relay.region]);
     if names.into_iter().any(|name| name.len() > MAX_NAME) {

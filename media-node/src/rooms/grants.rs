@@ -36,7 +36,7 @@ impl Rooms {
                 self.end_room(key, RevokeReason::Rebound);
                 self.add_room(grant)
             }
-            None if self.changes.ended_epoch(&grant.uid).is_some_and(|ended| ended >= grant.epoch) => Applied::Stale,
+            None if self.changes.ended(&grant.uid).is_some_and(|ended| *ended >= grant.epoch) => Applied::Stale,
             None if !self.admission.accepting => Applied::Draining,
             None if self.rooms.len() >= MAX_ROOMS => Applied::Full,
             None => self.add_room(grant),

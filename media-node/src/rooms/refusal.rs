@@ -61,9 +61,10 @@ impl Refusal {
             Self::TooLong(..) => Code::BadRequest,
         }
     }
+}
 
-    /// The problem document.
-    pub(crate) fn problem(&self) -> Problem {
-        Problem::new(self.code(), self.to_string())
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        Problem::new(refusal.code(), refusal.to_string())
     }
 }

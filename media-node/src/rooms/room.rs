@@ -319,7 +319,10 @@ impl Room {
         let mut count = 0;
         while let Some(seq) = self.slow.pop() {
             if self.participants.contains_key(&seq) {
-                self.leave(seq, Some(ServerMessage::Rejoin { reason: RejoinReason::TooSlow, within_millis: 200 }));
+                self.leave(
+                    seq,
+                    Some(ServerMessage::Rejoin { reason: RejoinReason::TooSlow, within_millis: REJOIN_WITHIN_MILLIS }),
+                );
                 count += 1;
             }
         }

@@ -1,52 +1,12 @@
 //! What runs on a worker's thread: the engine behind the data plane's handler, and its events on their way out.
 
-use super::{Command, Snapshot, WorkerFailed};
+use super::{Command, Snapshot};
 use crate::rooms::Action;
-use plenum_dataplane::{CommandReceiver, Handler, Outbox, RecvCounters, UdpSocket, WorkerError, run_worker};
+use plenum_dataplane::{Handler, Outbox, RecvCounters};
 use plenum_media_core::{Engine, Event, PacketSink, SessionSpec};
+use plenum_runtime::node::{EventOutlet, answer};
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot};
-
-/// How soon events that found no room are tried again.
-const EVENT_RETRY: Duration = Duration::from_millis(10);
-
-/// What a worker's thread begins with.
-pub(super) struct Parts {
-    pub(super) number: u16,
-    pub(super) port: u16,
-    pub(super) engine: Engine,
-    pub(super) events: mpsc::Sender<Event>,
-}
-
-/// Starts the thread. However it ends before its commands do is told to `failures`.
-pub(super) fn spawn(
-    parts: Parts,
-    socket: UdpSocket,
-    commands: CommandReceiver<Command>,
-    failures: mpsc::Sender<WorkerFailed>,
-) -> std::io::Result<()> {
-    let worker = parts.number;
-    let body = move || {
-        let mut media = Media::new(parts);
-        watch(worker, &failures, || run_worker(socket, &commands, &mut media));
-    };
-    std::thread::Builder::new().name(format!("media-{worker}")).spawn(body).map(drop)
-}
-
-/// Runs a worker's body; an error or a panic is told.
-fn watch(worker: u16, failures: &mpsc::Sender<WorkerFailed>, body: impl FnOnce() -> Result<(), WorkerError>) {
-    let reason = match catch_unwind(AssertUnwindSafe(body)) {
-        Ok(Ok(())) => return,
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => "panicked".to_owned(),
-    };
-    tracing::error!(worker, reason, "a media worker broke");
-    // Full means that another worker's failure is on its way already.
-    drop(failures.try_send(WorkerFailed { worker, reason }));
-}
+use std::time::Instant;
 
 /// The data plane's outbox as the engine's sink.
 struct Sink<'a, 'b>(&'a mut Outbox<'b>);
@@ -61,27 +21,17 @@ impl PacketSink for Sink<'_, '_> {
     }
 }
 
-/// An asker that gave up has told its caller so already.
-fn answer<T>(reply: oneshot::Sender<T>, answer: T) {
-    if reply.send(answer).is_err() {
-        tracing::trace!("nobody waits for the answer any more");
-    }
-}
-
-struct Media {
-    port: u16,
+/// A worker's handler.
+pub(super) struct Media {
     engine: Engine,
-    events: mpsc::Sender<Event>,
-    /// The event that found no room; the others wait in the engine, which bounds them.
-    waiting: Option<Event>,
-    retry: Option<Instant>,
+    port: u16,
+    events: EventOutlet<Event>,
     received: RecvCounters,
 }
 
 impl Media {
-    fn new(parts: Parts) -> Self {
-        let Parts { number: _, port, engine, events } = parts;
-        Self { port, engine, events, waiting: None, retry: None, received: RecvCounters::default() }
+    pub(super) fn new(engine: Engine, port: u16, events: EventOutlet<Event>) -> Self {
+        Self { engine, port, events, received: RecvCounters::default() }
     }
 
     fn act(&mut self, now: Instant, action: Action, out: &mut Outbox<'_>) {
@@ -95,22 +45,6 @@ impl Media {
             Action::CloseSession(session) => {
                 // False: the engine ended it meanwhile, which is what was wanted.
                 self.engine.close_session(now, session, &mut Sink(out));
-            }
-        }
-    }
-
-    fn drain_events(&mut self, now: Instant) {
-        self.retry = None;
-        while let Some(event) = self.waiting.take().or_else(|| self.engine.poll_event()) {
-            match self.events.try_send(event) {
-                Ok(()) => {}
-                Err(TrySendError::Full(event)) => {
-                    self.waiting = Some(event);
-                    self.retry = Some(now + EVENT_RETRY);
-                    return;
-                }
-                // The registry is gone: the process ends.
-                Err(TrySendError::Closed(_)) => return,
             }
         }
     }
@@ -153,30 +87,11 @@ impl Handler for Media {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        match (self.engine.poll_timeout(), self.retry) {
-            (Some(engine), Some(retry)) => Some(engine.min(retry)),
-            (engine, retry) => engine.or(retry),
-        }
+        [self.engine.poll_timeout(), self.events.poll_timeout()].into_iter().flatten().min()
     }
 
     fn end_round(&mut self, now: Instant, received: RecvCounters, _out: &mut Outbox<'_>) {
         self.received = received;
-        self.drain_events(now);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_worker_that_panics_or_breaks_is_told_and_one_that_ends_is_not() {
-        let (failures, mut told) = mpsc::channel(4);
-        watch(1, &failures, || Ok(()));
-        assert!(told.try_recv().is_err());
-        watch(2, &failures, || panic!("a defect"));
-        assert_eq!(told.try_recv(), Ok(WorkerFailed { worker: 2, reason: "panicked".to_owned() }));
-        watch(3, &failures, || Err(WorkerError::Receive(std::io::ErrorKind::NotConnected.into())));
-        assert_eq!(told.try_recv().map(|failure| failure.worker), Ok(3));
+        self.events.drain(now, || self.engine.poll_event());
     }
 }

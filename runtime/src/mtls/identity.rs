@@ -1,8 +1,8 @@
 //! Who this process is on the control APIs: certificate, key and authority, swappable while everything runs.
 
 use crate::ca::IssuedPem;
-use crate::crypto;
 use crate::shutdown::Shutdown;
+use crate::{crypto, secret_files};
 use arc_swap::ArcSwap;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -10,10 +10,6 @@ use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, version::TLS13};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// How often [`Identity::follow_dir`] looks for new files.
-pub const RELOAD_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Why an identity cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -101,24 +97,10 @@ impl Identity {
         self.replace(&read_dir(dir)?)
     }
 
-    /// Reads the directory every [`RELOAD_INTERVAL`] until `shutdown`. Files that do not fit together (half-way
-    /// through a change) are logged and read again.
+    /// Reads the directory again and again until `shutdown`. Files that do not fit together (half-way through a change)
+    /// are logged and read again.
     pub async fn follow_dir(self: Arc<Self>, dir: impl AsRef<Path>, shutdown: Shutdown) {
-        let mut ticks = tokio::time::interval(RELOAD_INTERVAL);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = shutdown.requested() => return,
-                _ = ticks.tick() => {}
-            }
-            match self.reload(dir.as_ref()) {
-                Ok(true) => tracing::info!("the control certificate was replaced"),
-                Ok(false) => {}
-                Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "keeping the old control certificate");
-                }
-            }
-        }
+        secret_files::follow("the control certificate", dir.as_ref(), shutdown, |dir| self.reload(dir)).await;
     }
 
     pub(crate) fn server_config(&self) -> Arc<ServerConfig> {

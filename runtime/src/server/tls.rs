@@ -1,7 +1,8 @@
 //! The certificate that clients see, swappable while the server runs.
 
 use super::{Accept, AcceptError};
-use crate::crypto;
+use crate::shutdown::Shutdown;
+use crate::{crypto, secret_files};
 use arc_swap::ArcSwap;
 use http::Extensions;
 use rustls::ServerConfig;
@@ -41,28 +42,22 @@ pub enum PublicTlsError {
 
 /// Certificate and key of a public server.
 pub struct PublicTls {
-    config: ArcSwap<ServerConfig>,
+    used: ArcSwap<Used>,
     /// ALPN names, most wanted first.
     protocols: Vec<Vec<u8>>,
+}
+
+/// Texts of a chain, leaf first, and of its key, and what they give.
+struct Used {
+    cert: Vec<u8>,
+    key: Vec<u8>,
+    config: Arc<ServerConfig>,
 }
 
 /// ALPN name of HTTP/1.1.
 const HTTP: &[u8] = b"http/1.1";
 
 impl PublicTls {
-    /// From PEM texts: a chain, leaf first, and its key.
-    ///
-    /// # Errors
-    /// See [`PublicTlsError`].
-    pub fn from_pem(cert: &[u8], key: &[u8]) -> Result<Self, PublicTlsError> {
-        Self::new(cert, key, &[HTTP])
-    }
-
-    fn new(cert: &[u8], key: &[u8], protocols: &[&[u8]]) -> Result<Self, PublicTlsError> {
-        let protocols: Vec<_> = protocols.iter().map(|name| name.to_vec()).collect();
-        Ok(Self { config: ArcSwap::new(config(cert, key, &protocols)?), protocols })
-    }
-
     /// From `tls.crt` and `tls.key` in a directory (a mounted Secret of type `kubernetes.io/tls`).
     ///
     /// # Errors
@@ -77,32 +72,37 @@ impl PublicTls {
     /// # Errors
     /// See [`PublicTlsError`].
     pub fn from_dir_for(dir: &Path, protocols: &[&[u8]]) -> Result<Self, PublicTlsError> {
+        let protocols: Vec<_> = protocols.iter().map(|name| name.to_vec()).collect();
         let (cert, key) = read_dir(dir)?;
-        Self::new(&cert, &key, protocols)
+        let config = config(&cert, &key, &protocols)?;
+        Ok(Self { used: ArcSwap::from_pointee(Used { cert, key, config }), protocols })
     }
 
     /// What new connections are made with, for servers of their own.
     #[must_use]
     pub fn server_config(&self) -> Arc<ServerConfig> {
-        self.config.load_full()
+        Arc::clone(&self.used.load().config)
     }
 
-    /// Uses another certificate for new connections.
+    /// Reads the directory again and uses what is new for new connections. Returns whether anything changed.
     ///
     /// # Errors
     /// See [`PublicTlsError`]; the old certificate then stays.
-    pub fn replace(&self, cert: &[u8], key: &[u8]) -> Result<(), PublicTlsError> {
-        self.config.store(config(cert, key, &self.protocols)?);
-        Ok(())
-    }
-
-    /// Reads the directory again.
-    ///
-    /// # Errors
-    /// See [`PublicTlsError`]; the old certificate then stays.
-    pub fn reload(&self, dir: &Path) -> Result<(), PublicTlsError> {
+    pub fn reload(&self, dir: &Path) -> Result<bool, PublicTlsError> {
         let (cert, key) = read_dir(dir)?;
-        self.replace(&cert, &key)
+        let used = self.used.load();
+        if (&used.cert, &used.key) == (&cert, &key) {
+            return Ok(false);
+        }
+        let config = config(&cert, &key, &self.protocols)?;
+        self.used.store(Arc::new(Used { cert, key, config }));
+        Ok(true)
+    }
+
+    /// Reads the directory again and again until `shutdown`. Files that do not fit together (half-way through a change)
+    /// are logged and read again.
+    pub async fn follow_dir(self: Arc<Self>, dir: impl AsRef<Path>, shutdown: Shutdown) {
+        secret_files::follow("the public certificate", dir.as_ref(), shutdown, |dir| self.reload(dir)).await;
     }
 }
 

@@ -3,10 +3,11 @@
 use crate::client::ClientId;
 use crate::counters::{Method, Outcome};
 use crate::credentials::{Asker, LongTermKey};
+use crate::ledger::Place;
 use crate::peers::PeerPolicy;
-use crate::token_bucket::TokenBucket;
 use plenum_protocol::relay::AllocationState;
 use plenum_protocol::turn::{Scope, Username};
+use plenum_sansio::TokenBucket;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -92,26 +93,32 @@ pub(crate) struct Allocation {
     pub(crate) until: Instant,
     /// Refreshes end here.
     pub(crate) last: Instant,
-    /// Its entry in the timers.
-    pub(crate) wake: Instant,
     pub(crate) permissions: Vec<Permission>,
     pub(crate) channels: Vec<Channel>,
     /// Bits, both ways together.
     pub(crate) bandwidth: TokenBucket,
+    /// In the pod's ledger, until it ends.
+    _place: Place,
     /// Answers to what comes from its client's address and is not signed: anybody can send that.
     pub(crate) unsigned: TokenBucket,
     pub(crate) sent_bytes: u64,
     pub(crate) received_bytes: u64,
-    /// Bytes both ways when a leaving relay last looked.
-    pub(crate) carried_before: Option<u64>,
+    /// Bytes both ways, and since when they are no more, as a leaving relay saw them.
+    pub(crate) quiet_since: Option<(u64, Instant)>,
     answered: [Option<Answered>; REMEMBERED],
     /// Where the next answer is remembered.
     next_answer: usize,
 }
 
 impl Allocation {
-    /// An allocation that is not refreshed yet. It has no bandwidth bound: see `bandwidth`.
-    pub(crate) fn new(client: ClientId, asker: &Asker<'_>, relayed: SocketAddr, span: Span) -> Self {
+    /// An allocation that is not refreshed yet.
+    pub(crate) fn new(
+        client: ClientId,
+        asker: &Asker<'_>,
+        relayed: SocketAddr,
+        span: Span,
+        (place, bandwidth): (Place, TokenBucket),
+    ) -> Self {
         Self {
             client,
             username: asker.username.into(),
@@ -120,14 +127,14 @@ impl Allocation {
             relayed,
             until: span.until,
             last: span.last,
-            wake: span.until,
             permissions: Vec::new(),
             channels: Vec::new(),
-            bandwidth: TokenBucket::new(0, Duration::ZERO, span.begun),
+            bandwidth,
+            _place: place,
             unsigned: TokenBucket::new(UNSIGNED_PER_SECOND, Duration::from_secs(1), span.begun),
             sent_bytes: 0,
             received_bytes: 0,
-            carried_before: None,
+            quiet_since: None,
             answered: [None; REMEMBERED],
             next_answer: 0,
         }

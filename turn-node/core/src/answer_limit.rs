@@ -4,7 +4,7 @@
 //! places are, so a noisy prefix rarely harms another. Nothing is kept per source.
 
 use crate::seeded::Seeded;
-use crate::token_bucket::TokenBucket;
+use plenum_sansio::TokenBucket;
 use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -85,7 +85,7 @@ mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr};
 
     fn limit(per_prefix: u32, total: u32) -> (AnswerLimit, Instant) {
-        let start = crate::testing::start();
+        let start = plenum_testing::some_moment();
         (AnswerLimit::new(per_prefix, total, [Seeded(1, 2), Seeded(3, 4)], start), start)
     }
 

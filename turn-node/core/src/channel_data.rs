@@ -1,6 +1,6 @@
 //! ChannelData messages (RFC 8656, section 12.4), and where messages end in a stream.
 
-use crate::wire::u16_at;
+use plenum_sansio::wire::u16_at;
 
 /// Bytes before the payload.
 pub const HEADER: usize = 4;

@@ -1,10 +1,12 @@
 //! What a server is made with, and the checked form of the configuration that the operator pushes.
 
+use crate::ledger::Ledger;
 use crate::peers::{InvalidRule, PeerPolicy};
 use plenum_protocol::ports::PortRange;
 use plenum_protocol::relay::{RelayConfig, RelayQuotas};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Longest REALM, in bytes: it is in every answer to the unauthenticated.
@@ -15,8 +17,8 @@ pub const MAX_REALM: usize = 64;
 pub struct ServerConfig {
     /// Number of the worker, in its nonces and in logs.
     pub worker: u16,
-    /// How many workers share the pod's allocations.
-    pub workers: u16,
+    /// The allocations of the pod: one ledger for all its workers.
+    pub ledger: Arc<Ledger>,
     /// The pod's own addresses that relay sockets bind to; the first of each family is used.
     pub bind: Vec<IpAddr>,
     /// Relay ports of this worker alone.

@@ -128,7 +128,7 @@ pub enum Outcome {
     TransportUnsupported,
     /// 443: the peer has another address family than the relay.
     FamilyMismatch,
-    /// 486: the user, or the client's address, has enough allocations.
+    /// 486: the user, the client's address or the pod has enough allocations.
     QuotaReached,
     /// 508: no ports, sockets or places left, or the pod is draining.
     InsufficientCapacity,
@@ -155,60 +155,37 @@ impl Outcome {
     /// Stable name for logs and metric labels.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Success => "Success",
-            Self::BadRequest => "BadRequest",
-            Self::Unauthorized => "Unauthorized",
-            Self::Forbidden => "Forbidden",
-            Self::UnknownAttribute => "UnknownAttribute",
-            Self::AllocationMismatch => "AllocationMismatch",
-            Self::StaleNonce => "StaleNonce",
-            Self::FamilyUnsupported => "FamilyUnsupported",
-            Self::WrongCredentials => "WrongCredentials",
-            Self::TransportUnsupported => "TransportUnsupported",
-            Self::FamilyMismatch => "FamilyMismatch",
-            Self::QuotaReached => "QuotaReached",
-            Self::InsufficientCapacity => "InsufficientCapacity",
-        }
+        self.row().0
     }
 
     /// The error code; 0 for success.
     #[must_use]
     pub fn code(self) -> u16 {
-        match self {
-            Self::Success => 0,
-            Self::BadRequest => 400,
-            Self::Unauthorized => 401,
-            Self::Forbidden => 403,
-            Self::UnknownAttribute => 420,
-            Self::AllocationMismatch => 437,
-            Self::StaleNonce => 438,
-            Self::FamilyUnsupported => 440,
-            Self::WrongCredentials => 441,
-            Self::TransportUnsupported => 442,
-            Self::FamilyMismatch => 443,
-            Self::QuotaReached => 486,
-            Self::InsufficientCapacity => 508,
-        }
+        self.row().1
     }
 
     /// The reason phrase of RFC 8656 and 8489.
     #[must_use]
     pub fn reason(self) -> &'static str {
+        self.row().2
+    }
+
+    /// Name, code and reason.
+    fn row(self) -> (&'static str, u16, &'static str) {
         match self {
-            Self::Success => "",
-            Self::BadRequest => "Bad Request",
-            Self::Unauthorized => "Unauthorized",
-            Self::Forbidden => "Forbidden",
-            Self::UnknownAttribute => "Unknown Attribute",
-            Self::AllocationMismatch => "Allocation Mismatch",
-            Self::StaleNonce => "Stale Nonce",
-            Self::FamilyUnsupported => "Address Family not Supported",
-            Self::WrongCredentials => "Wrong Credentials",
-            Self::TransportUnsupported => "Unsupported Transport Protocol",
-            Self::FamilyMismatch => "Peer Address Family Mismatch",
-            Self::QuotaReached => "Allocation Quota Reached",
-            Self::InsufficientCapacity => "Insufficient Capacity",
+            Self::Success => ("Success", 0, ""),
+            Self::BadRequest => ("BadRequest", 400, "Bad Request"),
+            Self::Unauthorized => ("Unauthorized", 401, "Unauthorized"),
+            Self::Forbidden => ("Forbidden", 403, "Forbidden"),
+            Self::UnknownAttribute => ("UnknownAttribute", 420, "Unknown Attribute"),
+            Self::AllocationMismatch => ("AllocationMismatch", 437, "Allocation Mismatch"),
+            Self::StaleNonce => ("StaleNonce", 438, "Stale Nonce"),
+            Self::FamilyUnsupported => ("FamilyUnsupported", 440, "Address Family not Supported"),
+            Self::WrongCredentials => ("WrongCredentials", 441, "Wrong Credentials"),
+            Self::TransportUnsupported => ("TransportUnsupported", 442, "Unsupported Transport Protocol"),
+            Self::FamilyMismatch => ("FamilyMismatch", 443, "Peer Address Family Mismatch"),
+            Self::QuotaReached => ("QuotaReached", 486, "Allocation Quota Reached"),
+            Self::InsufficientCapacity => ("InsufficientCapacity", 508, "Insufficient Capacity"),
         }
     }
 }

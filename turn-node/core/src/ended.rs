@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn an_end_is_remembered_for_a_while() {
-        let start = crate::testing::start();
+        let start = plenum_testing::some_moment();
         let mut ended = Ended::default();
         ended.add(client(1), [1; 12], [9; 16], start);
         assert_eq!(ended.key(client(1), [1; 12], start), Some([9; 16]));
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        let start = crate::testing::start();
+        let start = plenum_testing::some_moment();
         let mut ended = Ended::default();
         for stream in 0..1_000 {
             ended.add(client(stream), [1; 12], [9; 16], start);

@@ -12,25 +12,19 @@ pub mod config;
 pub mod counters;
 pub mod event;
 pub mod io;
+pub mod ledger;
 pub mod peers;
 pub mod server;
 pub mod stun;
 
-mod address;
 mod allocation;
 mod answer_limit;
 mod credentials;
 mod ended;
 mod nonce;
 mod port_pool;
-mod quota;
-mod random;
 mod seeded;
-#[cfg(test)]
-mod testing;
-mod timers;
-mod token_bucket;
-mod wire;
+mod transactions;
 
 pub use channel_data::{Frame, MAX_FRAME, frame_len};
 pub use client::{ClientId, RelayId};
@@ -38,4 +32,5 @@ pub use config::{CheckedConfig, ConfigError, Limits, ServerConfig};
 pub use counters::{Counters, Drops, Method, Outcome, Relayed};
 pub use event::Event;
 pub use io::{Io, OpenError};
+pub use ledger::Ledger;
 pub use server::{Memory, Server};

@@ -3,10 +3,10 @@
 //! Worker, expiry and 12 bytes of HMAC-SHA256 over both and the client's address, as 24 characters of base64.
 
 use crate::client::ClientId;
-use crate::wire::{array_at, put, u16_at, u32_at};
 use aws_lc_rs::{constant_time, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use plenum_sansio::wire::{array_at, put, u16_at, u32_at};
 use std::time::Duration;
 
 /// Characters of a nonce.

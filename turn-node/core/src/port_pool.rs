@@ -1,8 +1,8 @@
 //! Relay ports of one worker: chosen at random (RFC 6056), and rested before they are used again, so that packets
 //! for the one who had a port do not reach the next.
 
-use crate::random::Random;
 use plenum_protocol::ports::PortRange;
+use plenum_sansio::Random;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,9 @@ pub(crate) struct PortPool {
 impl PortPool {
     pub(crate) fn new(ports: PortRange, rest: Duration) -> Self {
         // Port 0 means any: it is no relay port.
-        Self { free: (ports.min.max(1)..=ports.max).collect(), resting: VecDeque::new(), rest }
+        let free: Vec<u16> = (ports.min.max(1)..=ports.max).collect();
+        // All may rest at once.
+        Self { resting: VecDeque::with_capacity(free.len()), free, rest }
     }
 
     /// A free port; an even one if so wished.
@@ -51,7 +53,7 @@ mod tests {
 
     fn pool(min: u16, max: u16) -> (PortPool, Random, Instant) {
         let pool = PortPool::new(PortRange { min, max }, Duration::from_secs(10));
-        (pool, Random::new(&[1; 32]), crate::testing::start())
+        (pool, Random::new(&[1; 32]), plenum_testing::some_moment())
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The server of one worker: owns allocations and all that is counted and timed about them.
 //!
 //! The parts: `requests` (who asks, and the answer), `allocate`, `lifetimes` (refresh, expiry, end), `grants`
-//! (permissions and channels), `relaying` (data), `leaving` (what nobody uses). Single-threaded; no method blocks or reads a clock.
+//! (permissions and channels), `relaying` (data), `leaving` (what nobody uses). Single-threaded, but for the ledger of
+//! its pod; no method waits for anything else or reads a clock.
 
 mod allocate;
 mod answers;
@@ -22,12 +23,11 @@ use crate::event::Event;
 use crate::io::Io;
 use crate::nonce::Nonces;
 use crate::port_pool::PortPool;
-use crate::quota::Quotas;
-use crate::random::Random;
 use crate::seeded::Seeded;
 use crate::stun::{Class, Malformed, Message, method};
-use crate::timers::Timers;
+use crate::transactions::Transactions;
 use plenum_protocol::relay::AllocationState;
+use plenum_sansio::{Random, Timers, TokenBucket};
 use rustc_hash::FxHashMap;
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
@@ -44,11 +44,11 @@ pub struct Server {
     nonces: Nonces,
     limit: AnswerLimit,
     random: Random,
+    transactions: Transactions,
     allocations: Slab<Allocation>,
     clients: HashMap<ClientId, usize, Seeded>,
     by_port: FxHashMap<u16, usize>,
     ports: PortPool,
-    quotas: Quotas,
     ended: Ended,
     timers: Timers,
     events: VecDeque<Event>,
@@ -72,19 +72,20 @@ impl Server {
     #[must_use]
     pub fn new(config: ServerConfig, now: Instant) -> Self {
         let mut random = Random::new(&config.seed);
+        let transactions = Transactions::new(random.u64());
         let mut seeded = || Seeded(random.u64(), random.u64());
-        let (hashers, clients, quotas) = ([seeded(), seeded()], seeded(), seeded());
+        let (hashers, clients) = ([seeded(), seeded()], seeded());
         let limits = config.limits;
         Self {
             relay: None,
             nonces: Nonces::new(&config.nonce_key, config.worker, limits.nonce_lifetime),
             limit: AnswerLimit::new(limits.answers_per_prefix, limits.answers, hashers, now),
             random,
+            transactions,
             allocations: Slab::new(),
             clients: HashMap::with_hasher(clients),
             by_port: FxHashMap::default(),
             ports: PortPool::new(config.ports, limits.port_rest),
-            quotas: Quotas::new(quotas),
             ended: Ended::default(),
             timers: Timers::default(),
             events: VecDeque::new(),
@@ -197,7 +198,7 @@ impl Server {
             clients: self.clients.len(),
             relay_ports: self.by_port.len(),
             free_ports: self.ports.len(),
-            quota_entries: self.quotas.len(),
+            quota_entries: self.config.ledger.entries(),
             timers: self.timers.len(),
             permissions: allocations().map(|it| it.permissions.len()).sum(),
             channels: allocations().map(|it| it.channels.len()).sum(),
@@ -211,7 +212,7 @@ impl Server {
 }
 
 /// What a server remembers, in entries: for tests and metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Memory {
     /// Allocations.
     pub allocations: usize,
@@ -221,7 +222,7 @@ pub struct Memory {
     pub relay_ports: usize,
     /// Relay ports that are free or rest.
     pub free_ports: usize,
-    /// Users and client addresses with an allocation: at most twice as many.
+    /// Users and client addresses in the pod's ledger: at most twice as many as the pod's allocations.
     pub quota_entries: usize,
     /// Wake-ups: as many as allocations.
     pub timers: usize,
@@ -233,8 +234,31 @@ pub struct Memory {
     pub remembered_ends: usize,
 }
 
+impl Memory {
+    /// Every figure with a stable name for a metric label.
+    #[must_use]
+    pub fn named(&self) -> [(&'static str, usize); 9] {
+        [
+            ("Allocations", self.allocations),
+            ("Clients", self.clients),
+            ("RelayPorts", self.relay_ports),
+            ("FreePorts", self.free_ports),
+            ("QuotaEntries", self.quota_entries),
+            ("Timers", self.timers),
+            ("Permissions", self.permissions),
+            ("Channels", self.channels),
+            ("RememberedEnds", self.remembered_ends),
+        ]
+    }
+}
+
 fn bits_per_second(relay: &CheckedConfig) -> u64 {
     u64::from(relay.quotas.kbps_per_allocation) * 1_000
+}
+
+/// The bandwidth of a new allocation.
+fn bandwidth(relay: &CheckedConfig, now: Instant) -> TokenBucket {
+    TokenBucket::new(bits_per_second(relay), BANDWIDTH_BURST, now)
 }
 
 /// Allocations are fewer than ports, so their slots fit.

@@ -4,71 +4,15 @@
 
 pub mod write;
 
-use crate::address;
-use crate::wire::{array_at, u16_at, u32_at};
-use aws_lc_rs::{constant_time, hmac};
+use plenum_sansio::stun::address::read_xor;
+use plenum_sansio::stun::{Attribute, HEADER, Header, INTEGRITY_LEN, fingerprint, integrity_holds};
+pub use plenum_sansio::stun::{Class, attribute, method};
 use std::net::SocketAddr;
 
-pub(crate) const MAGIC_COOKIE: u32 = 0x2112_a442;
-pub(crate) const HEADER: usize = 20;
 /// Most attributes of one message: more is noise.
 const MAX_ATTRIBUTES: usize = 128;
 /// Unknown attributes that an answer names.
 const MAX_UNKNOWN: usize = 8;
-const INTEGRITY_LEN: usize = 20;
-const FINGERPRINT_XOR: u32 = 0x5354_554e;
-const CRC: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
-
-/// Attribute types that the server reads or writes.
-pub mod attribute {
-    #![allow(missing_docs, reason = "names of the IANA registry of STUN attributes")]
-    pub const MAPPED_ADDRESS: u16 = 0x0001;
-    pub const USERNAME: u16 = 0x0006;
-    pub const MESSAGE_INTEGRITY: u16 = 0x0008;
-    pub const ERROR_CODE: u16 = 0x0009;
-    pub const UNKNOWN_ATTRIBUTES: u16 = 0x000a;
-    pub const CHANNEL_NUMBER: u16 = 0x000c;
-    pub const LIFETIME: u16 = 0x000d;
-    pub const XOR_PEER_ADDRESS: u16 = 0x0012;
-    pub const DATA: u16 = 0x0013;
-    pub const REALM: u16 = 0x0014;
-    pub const NONCE: u16 = 0x0015;
-    pub const XOR_RELAYED_ADDRESS: u16 = 0x0016;
-    pub const REQUESTED_ADDRESS_FAMILY: u16 = 0x0017;
-    pub const EVEN_PORT: u16 = 0x0018;
-    pub const REQUESTED_TRANSPORT: u16 = 0x0019;
-    pub const XOR_MAPPED_ADDRESS: u16 = 0x0020;
-    pub const RESERVATION_TOKEN: u16 = 0x0022;
-    pub const ADDITIONAL_ADDRESS_FAMILY: u16 = 0x8000;
-    pub const ADDRESS_ERROR_CODE: u16 = 0x8001;
-    pub const SOFTWARE: u16 = 0x8022;
-    pub const FINGERPRINT: u16 = 0x8028;
-}
-
-/// Methods of RFC 8489 and 8656.
-pub mod method {
-    #![allow(missing_docs, reason = "names of the IANA registry of STUN methods")]
-    pub const BINDING: u16 = 0x001;
-    pub const ALLOCATE: u16 = 0x003;
-    pub const REFRESH: u16 = 0x004;
-    pub const SEND: u16 = 0x006;
-    pub const DATA: u16 = 0x007;
-    pub const CREATE_PERMISSION: u16 = 0x008;
-    pub const CHANNEL_BIND: u16 = 0x009;
-}
-
-/// The kinds of messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
-    /// Wants an answer.
-    Request,
-    /// Wants none.
-    Indication,
-    /// Answer.
-    Success,
-    /// Refusal.
-    Error,
-}
 
 /// Why bytes are no message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -160,8 +104,7 @@ impl<'a> Message<'a> {
             if at == bytes.len() {
                 return Ok(message);
             }
-            let (kind, value) = attribute_at(bytes, at).ok_or(Malformed::Structure)?;
-            let next = at + 4 + value.len().next_multiple_of(4);
+            let Attribute { kind, value, next } = Attribute::at(bytes, at).ok_or(Malformed::Structure)?;
             if kind == attribute::FINGERPRINT {
                 let whole = next == bytes.len();
                 message.fingerprint = true;
@@ -180,22 +123,11 @@ impl<'a> Message<'a> {
     }
 
     fn header(bytes: &'a [u8]) -> Option<Self> {
-        let kind = u16_at(bytes, 0)?;
-        let len = usize::from(u16_at(bytes, 2)?);
-        let whole = len.is_multiple_of(4) && bytes.len() == HEADER + len;
-        if kind & 0xc000 != 0 || u32_at(bytes, 4)? != MAGIC_COOKIE || !whole {
-            return None;
-        }
-        let class = match kind & 0x0110 {
-            0x0000 => Class::Request,
-            0x0010 => Class::Indication,
-            0x0100 => Class::Success,
-            _ => Class::Error,
-        };
+        let Header { class, method, transaction } = Header::parse(bytes)?;
         Some(Self {
             class,
-            method: kind & 0x000f | (kind & 0x00e0) >> 1 | (kind & 0x3e00) >> 2,
-            transaction: array_at(bytes, 8)?,
+            method,
+            transaction,
             username: None,
             realm: None,
             nonce: None,
@@ -235,7 +167,7 @@ impl<'a> Message<'a> {
                 self.reservation = true;
                 value.len() == 8
             }
-            attribute::XOR_PEER_ADDRESS => first(&mut self.peer, address::read_xor(value, &self.transaction)),
+            attribute::XOR_PEER_ADDRESS => first(&mut self.peer, read_xor(value, &self.transaction)),
             attribute::MESSAGE_INTEGRITY if value.len() == INTEGRITY_LEN => {
                 self.integrity_at = Some(at);
                 true
@@ -269,10 +201,10 @@ impl<'a> Message<'a> {
         let mut at = HEADER;
         std::iter::from_fn(move || {
             while at < end {
-                let (kind, value) = attribute_at(self.bytes, at)?;
-                at += 4 + value.len().next_multiple_of(4);
+                let Attribute { kind, value, next } = Attribute::at(self.bytes, at)?;
+                at = next;
                 if kind == attribute::XOR_PEER_ADDRESS {
-                    return Some(address::read_xor(value, &self.transaction));
+                    return Some(read_xor(value, &self.transaction));
                 }
             }
             None
@@ -282,39 +214,13 @@ impl<'a> Message<'a> {
     /// Whether MESSAGE-INTEGRITY is there and made with `key` (RFC 8489, section 14.5).
     #[must_use]
     pub fn is_authentic(&self, key: &[u8]) -> bool {
-        self.integrity_holds(key).unwrap_or(false)
+        self.integrity_at.is_some_and(|at| integrity_holds(self.bytes, at, key))
     }
-
-    fn integrity_holds(&self, key: &[u8]) -> Option<bool> {
-        let at = self.integrity_at?;
-        // The length field covers everything up to and with the integrity attribute.
-        let len = u16::try_from(at + 4 + INTEGRITY_LEN - HEADER).ok()?;
-        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key);
-        let mut context = hmac::Context::with_key(&key);
-        context.update(self.bytes.get(..2)?);
-        context.update(&len.to_be_bytes());
-        context.update(self.bytes.get(4..at)?);
-        let tag = self.bytes.get(at + 4..at + 4 + INTEGRITY_LEN)?;
-        Some(constant_time::verify_slices_are_equal(context.sign().as_ref(), tag).is_ok())
-    }
-}
-
-/// Type and value of the attribute at an offset. Its padding is there too.
-fn attribute_at(bytes: &[u8], at: usize) -> Option<(u16, &[u8])> {
-    let kind = u16_at(bytes, at)?;
-    let len = usize::from(u16_at(bytes, at + 2)?);
-    let value = bytes.get(at + 4..at + 4 + len)?;
-    (at + 4 + len.next_multiple_of(4) <= bytes.len()).then_some((kind, value))
 }
 
 fn fingerprint_holds(bytes: &[u8], at: usize, value: &[u8]) -> bool {
     let told = exactly(value).map(u32::from_be_bytes);
     told.is_some() && told == bytes.get(..at).map(fingerprint)
-}
-
-/// FINGERPRINT of what stands before it.
-pub(crate) fn fingerprint(before: &[u8]) -> u32 {
-    CRC.checksum(before) ^ FINGERPRINT_XOR
 }
 
 /// Keeps the first value; answers whether this one is well-formed.

@@ -1,8 +1,8 @@
 //! Whatever clients and peers send: no panic, no growth beyond the bounds, no harm to others.
 
-use crate::support::Dice;
 use crate::support::client::{Client, allocate_request, channel_data, request};
 use crate::support::world::{PUBLIC, World, address};
+use plenum_testing::Dice;
 use proptest::prelude::*;
 use rtc_stun::attributes::*;
 use rtc_stun::message::*;

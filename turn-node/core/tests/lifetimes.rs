@@ -133,3 +133,17 @@ fn a_relay_that_leaves_ends_what_nobody_uses_and_keeps_the_rest() {
     assert_eq!(world.server.len(), 1, "it stays after all");
     world.check();
 }
+
+#[test]
+fn a_relay_that_leaves_again_gives_the_quiet_their_whole_time_again() {
+    let mut world = World::new();
+    world.allocated();
+    for accepting in [false, true, false] {
+        world.push(|config| config.accepting = accepting);
+        world.pass(Duration::from_secs(5));
+    }
+    world.pass(Duration::from_secs(24));
+    assert_eq!(world.server.len(), 1, "what was seen before it stayed does not count");
+    world.pass(Duration::from_secs(1));
+    assert!(world.server.is_empty());
+}

@@ -1,50 +1,18 @@
 //! Relaying a packet allocates nothing: counted by the allocator itself.
-#![allow(unsafe_code, reason = "a global allocator can only be replaced by unsafe code; this one counts")]
 
 mod support;
 
 use plenum_protocol::turn::{RelayTransport, Scope};
+use plenum_testing::Counting;
 use plenum_turn_core::{ClientId, Io, OpenError, RelayId};
 use rtc_stun::attributes::ATTR_DATA;
 use rtc_stun::message::{CLASS_INDICATION, METHOD_SEND};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::net::SocketAddr;
 use support::client::{Request, channel_data};
 use support::world::{MEDIA, MEDIA_INSIDE, PUBLIC, World, address};
 
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-// SAFETY: everything is handed to the system's allocator unchanged; counting touches a thread-local number only.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: as required of the caller.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as required of the caller.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: as required of the caller.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn allocations() -> u64 {
-    ALLOCATIONS.with(Cell::get)
-}
+static ALLOCATOR: Counting = Counting::by_thread();
 
 /// An owner that allocates nothing either.
 struct Flat {
@@ -98,7 +66,7 @@ fn relaying_allocates_nothing(
     let stray = address("203.0.113.9:9");
     let (bound, permitted) = (address(bound_inside), address(permitted_inside));
     let mut flat = Flat { buffer: vec![0; 2_000], packets: 0 };
-    let before = allocations();
+    let before = ALLOCATOR.allocations();
     assert!(before > 100, "the counter counts");
     for _ in 0..1_000 {
         let (now, unix) = (world.now, world.unix);
@@ -108,7 +76,7 @@ fn relaying_allocates_nothing(
         world.server.handle_peer(now, relay, permitted, &[4; 1_001], &mut flat);
         world.server.handle_peer(now, relay, stray, &[5; 1_001], &mut flat);
     }
-    let allocated = allocations() - before;
+    let allocated = ALLOCATOR.allocations() - before;
     assert_eq!(flat.packets, 4_000, "{:?}", world.server.counters());
     assert_eq!(allocated, 0, "{allocated} allocations for {} packets", flat.packets);
     let relayed = world.server.counters().relayed(transport);

@@ -1,10 +1,10 @@
 //! Many random clients for a day: everything that was opened is closed, everything that was kept is forgotten.
 
-use crate::support::Dice;
 use crate::support::client::Client;
 use crate::support::world::{PUBLIC, World, relay_config, server_config};
 use plenum_protocol::ports::PortRange;
 use plenum_protocol::turn::{RelayTransport, Scope};
+use plenum_testing::Dice;
 use plenum_turn_core::Event;
 use std::collections::BTreeSet;
 use std::time::Duration;

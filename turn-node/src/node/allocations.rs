@@ -3,10 +3,8 @@
 
 use plenum_protocol::relay::AllocationState;
 use plenum_protocol::turn::RelayTransport;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-
-/// Ended allocations that are remembered; a reader from before the oldest needs everything.
-const REMEMBERED: usize = 16_384;
+use plenum_runtime::node::Changes;
+use std::collections::BTreeMap;
 
 /// How many there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -50,12 +48,9 @@ struct Living {
 /// By relay port: a port has at most one allocation, so there are at most 65,535.
 #[derive(Debug, Default)]
 pub(super) struct Allocations {
-    version: u64,
     living: BTreeMap<u16, Living>,
     totals: Totals,
-    ended: VecDeque<(u64, u16)>,
-    /// Version of the last end that was forgotten.
-    forgotten: u64,
+    changes: Changes<u16, ()>,
 }
 
 impl Allocations {
@@ -66,35 +61,26 @@ impl Allocations {
     /// One began. Whatever had its port ended before.
     pub(super) fn begin(&mut self, state: AllocationState) {
         self.end(state.port);
-        self.version += 1;
         *self.totals.of(state.transport) += 1;
-        self.living.insert(state.port, Living { since: self.version, state });
+        self.living.insert(state.port, Living { since: self.changes.bump(), state });
     }
 
     /// One ended; nothing when there was none.
     pub(super) fn end(&mut self, port: u16) {
         let Some(Living { state, .. }) = self.living.remove(&port) else { return };
-        self.version += 1;
         *self.totals.of(state.transport) -= 1;
-        self.ended.push_back((self.version, port));
-        if self.ended.len() > REMEMBERED
-            && let Some((version, _)) = self.ended.pop_front()
-        {
-            self.forgotten = version;
-        }
+        self.changes.end(port, ());
     }
 
     /// What a reader of `known` (unset: of nothing) has missed.
     pub(super) fn report(&self, known: Option<u64>) -> Report {
-        let since = known.filter(|version| (self.forgotten..=self.version).contains(version));
+        let since = self.changes.since(known);
         let begun = self.living.values().filter(|living| since.is_none_or(|since| living.since > since));
-        let ended = self.ended.iter().filter(|(version, _)| since.is_some_and(|since| *version > since));
-        let ended: BTreeSet<u16> = ended.map(|(_, port)| *port).collect();
         Report {
-            version: self.version,
+            version: self.changes.version(),
             whole: since.is_none(),
             allocations: begun.map(|living| living.state.clone()).collect(),
-            ended: ended.into_iter().collect(),
+            ended: self.changes.ended_since(since),
         }
     }
 }
@@ -103,6 +89,7 @@ impl Allocations {
 mod tests {
     use super::*;
     use plenum_protocol::turn::Scope;
+    use plenum_runtime::node::REMEMBERED;
 
     fn allocation(port: u16, session: &str) -> AllocationState {
         AllocationState {

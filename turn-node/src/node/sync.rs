@@ -1,32 +1,24 @@
 //! The leader's word: terms and configuration; and what it is told.
 
-use super::{Node, State, bad_request};
-use plenum_protocol::problem::{Code, Problem};
-use plenum_protocol::relay::{RelayConfig, RelaySyncReport, RelaySyncRequest};
+use super::{Node, State};
+use crate::worker::{Command, Worker};
+use plenum_protocol::problem::Problem;
+use plenum_protocol::relay::{RelayConfig, RelayLoad, RelaySyncReport, RelaySyncRequest};
+use plenum_runtime::http::bad_request;
+use plenum_runtime::node::check_outside_addresses;
 use plenum_turn_core::CheckedConfig;
 use std::sync::Arc;
-
-/// Most outside addresses.
-const MAX_ADDRESSES: usize = 8;
 
 impl Node {
     /// One `POST /v1/sync`: all of it or, when it is refused, nothing. The same one again changes nothing.
     pub(crate) fn sync(&self, request: RelaySyncRequest) -> Result<RelaySyncReport, Problem> {
         let RelaySyncRequest { term, known, config } = request;
-        if let Some(config) = &config {
-            self.check(config)?;
-        }
         let mut state = self.lock();
-        if term < state.term {
-            let detail = format!("a leader of term {} has spoken; this is term {}", state.term.0, term.0);
-            return Err(Problem::new(Code::StaleTerm, detail));
-        }
-        if known.as_ref().is_some_and(|known| known.boot_id != self.boot_id) {
-            return Err(Problem::new(Code::WrongBoot, "this is another start of the node: forget what it had"));
-        }
-        state.term = term;
-        if let Some(config) = config {
-            self.configure(&mut state, config);
+        let config = config.filter(|config| state.config.as_ref() != Some(config));
+        let checked = config.as_ref().map(|config| self.check(config, &state)).transpose()?;
+        state.fence.pass(&self.boot_id, term, known.as_ref())?;
+        if let (Some(config), Some(checked)) = (config, checked) {
+            self.configure(&mut state, config, &checked);
         }
         let report = state.allocations.report(known.map(|known| known.state_version));
         Ok(RelaySyncReport {
@@ -36,14 +28,16 @@ impl Node {
             whole: report.whole,
             allocations: report.allocations,
             ended: report.ended,
-            load: self.relay_load(state.allocations.totals().all()),
+            load: self.relay_load(&state),
         })
     }
 
-    fn configure(&self, state: &mut State, config: RelayConfig) {
-        if state.config.as_ref() == Some(&config) {
-            return;
-        }
+    fn relay_load(&self, state: &State) -> RelayLoad {
+        let [relay_kbps] = self.load.kbps();
+        RelayLoad { allocations: i32::try_from(state.allocations.totals().all()).unwrap_or(i32::MAX), relay_kbps }
+    }
+
+    fn configure(&self, state: &mut State, config: RelayConfig, checked: &Arc<CheckedConfig>) {
         tracing::info!(
             accepting = config.accepting,
             addresses = config.outside_addresses.len(),
@@ -52,29 +46,30 @@ impl Node {
             "configured"
         );
         state.config = Some(config);
-        self.tell_workers(state);
-        self.readiness.set(!state.terminating);
+        self.tell_workers(checked);
     }
 
-    /// Hands the configuration to the workers, without new allocations once the node is asked to stop.
-    pub(super) fn tell_workers(&self, state: &State) {
-        let Some(config) = &state.config else { return };
-        let mut config = config.clone();
-        config.accepting &= !state.terminating;
-        match self.check(&config) {
-            Ok(checked) => {
-                let checked = Arc::new(checked);
-                self.workers.iter().for_each(|worker| worker.configure(Arc::clone(&checked)));
-            }
+    /// No new allocations from now on, whatever the leader said of that.
+    pub(super) fn stop_accepting(&self, state: &mut State) {
+        state.terminating = true;
+        match state.config.as_ref().map(|config| self.check(config, state)) {
+            Some(Ok(checked)) => self.tell_workers(&checked),
             // It was checked before it was kept.
-            Err(problem) => tracing::error!(detail = problem.detail, "a kept configuration is refused"),
+            Some(Err(problem)) => tracing::error!(detail = problem.detail, "a kept configuration is refused"),
+            None => {}
         }
     }
 
-    fn check(&self, config: &RelayConfig) -> Result<CheckedConfig, Problem> {
-        if config.outside_addresses.is_empty() || config.outside_addresses.len() > MAX_ADDRESSES {
-            return Err(bad_request(format!("outsideAddresses must hold 1 to {MAX_ADDRESSES} addresses")));
-        }
-        CheckedConfig::new(config, &self.addresses).map_err(|error| bad_request(format!("the configuration: {error}")))
+    fn tell_workers(&self, checked: &Arc<CheckedConfig>) {
+        let tell = |worker: &Worker| worker.handle().tell(Command::Configure(Arc::clone(checked)));
+        self.workers.iter().for_each(tell);
+    }
+
+    /// For the workers: without new allocations once the node was asked to stop.
+    fn check(&self, config: &RelayConfig, state: &State) -> Result<Arc<CheckedConfig>, Problem> {
+        check_outside_addresses(config.outside_addresses.len())?;
+        let config = RelayConfig { accepting: config.accepting && !state.terminating, ..config.clone() };
+        let checked = CheckedConfig::new(&config, &self.addresses);
+        checked.map(Arc::new).map_err(|error| bad_request(format!("the configuration: {error}")))
     }
 }

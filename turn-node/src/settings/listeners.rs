@@ -1,7 +1,7 @@
 //! The listeners of a TURN pod, as the operator writes them into the environment.
 
-use super::{SettingsError, malformed};
 use plenum_protocol::turn::RelayTransport;
+use plenum_runtime::node::SettingsError;
 use serde::Deserialize;
 use std::path::PathBuf;
 
@@ -58,7 +58,7 @@ struct Written {
 
 /// Reads the variable's JSON.
 pub(super) fn read(text: &str) -> Result<Vec<Listener>, SettingsError> {
-    let refuse = |wanted: String| malformed(VARIABLE, text.to_owned(), wanted);
+    let refuse = |wanted: String| SettingsError::malformed(VARIABLE, text, wanted);
     let written: Vec<Written> =
         serde_json::from_str(text).map_err(|error| refuse(format!("a JSON list of listeners ({error})")))?;
     if written.is_empty() || written.len() > MAX_LISTENERS {

@@ -4,21 +4,14 @@ use super::doors::TcpDoor;
 use super::stream::{Broken, Found, Stream};
 use super::streams::Streams;
 use super::wire::Wire;
-use super::{Command, Snapshot, WorkerEvent, WorkerFailed};
-use plenum_dataplane::{
-    CommandReceiver, RelayHandler, RelayNet, RelayReceived, StreamKey, WorkerError, run_relay_worker,
-};
+use super::{Command, Snapshot};
+use plenum_dataplane::{RelayHandler, RelayNet, RelayReceived, StreamKey};
 use plenum_protocol::turn::RelayTransport;
-use plenum_turn_core::{ClientId, Frame, RelayId, Server, frame_len};
-use std::collections::VecDeque;
+use plenum_runtime::node::{EventOutlet, answer};
+use plenum_turn_core::{ClientId, Event, Frame, RelayId, Server, frame_len};
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant, SystemTime};
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot};
 
-/// How soon events that found no room are tried again.
-const EVENT_RETRY: Duration = Duration::from_millis(10);
 /// How often streams are looked at.
 const SWEEP: Duration = Duration::from_secs(1);
 /// How old the wall clock may be: credentials live for hours.
@@ -31,41 +24,6 @@ const RECORD_BYTES: usize = 16 << 10;
 const MAX_READS: usize = 4;
 /// Steps of TLS handshakes per round: one costs as much as relaying hundreds of packets, which must not wait for a crowd.
 const MAX_HANDSHAKES: u32 = 4;
-
-/// What a worker's thread begins with.
-pub(super) struct Parts {
-    pub(super) number: u16,
-    pub(super) server: Server,
-    pub(super) tcp: Vec<TcpDoor>,
-    pub(super) events: mpsc::Sender<WorkerEvent>,
-}
-
-/// Starts the thread. However it ends before its commands do is told to `failures`.
-pub(super) fn spawn(
-    parts: Parts,
-    net: RelayNet,
-    commands: CommandReceiver<Command>,
-    failures: mpsc::Sender<WorkerFailed>,
-) -> std::io::Result<()> {
-    let worker = parts.number;
-    let body = move || {
-        let mut relay = Relay::new(parts);
-        watch(worker, &failures, || run_relay_worker(net, &commands, &mut relay));
-    };
-    std::thread::Builder::new().name(format!("relay-{worker}")).spawn(body).map(drop)
-}
-
-/// Runs a worker's body; an error or a panic is told.
-fn watch(worker: u16, failures: &mpsc::Sender<WorkerFailed>, body: impl FnOnce() -> Result<(), WorkerError>) {
-    let reason = match catch_unwind(AssertUnwindSafe(body)) {
-        Ok(Ok(())) => return,
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => "panicked".to_owned(),
-    };
-    tracing::error!(worker, reason, "a relay worker broke");
-    // Full means that another worker's failure is on its way already.
-    drop(failures.try_send(WorkerFailed { worker, reason }));
-}
 
 /// The wall clock in seconds, read now and then.
 struct WallClock {
@@ -90,7 +48,8 @@ struct Scratch {
     plain: Box<[u8]>,
 }
 
-struct Relay {
+/// A worker's handler.
+pub(super) struct Relay {
     server: Server,
     tcp: Vec<TcpDoor>,
     streams: Streams,
@@ -100,16 +59,13 @@ struct Relay {
     handshakes: u32,
     /// When streams are looked at next; unset while there are none.
     sweep: Option<Instant>,
-    events: mpsc::Sender<WorkerEvent>,
-    /// Events that found no room. The server's quotas bound how many there can be.
-    waiting: VecDeque<WorkerEvent>,
-    retry: Option<Instant>,
+    /// What finds no room waits in the server, whose quotas bound how much there can be.
+    events: EventOutlet<Event>,
     received: RelayReceived,
 }
 
 impl Relay {
-    fn new(parts: Parts) -> Self {
-        let Parts { number: _, server, tcp, events } = parts;
+    pub(super) fn new(server: Server, tcp: Vec<TcpDoor>, events: EventOutlet<Event>) -> Self {
         let buffer = |len| vec![0; len].into_boxed_slice();
         Self {
             server,
@@ -120,8 +76,6 @@ impl Relay {
             handshakes: MAX_HANDSHAKES,
             sweep: None,
             events,
-            waiting: VecDeque::new(),
-            retry: None,
             received: RelayReceived::default(),
         }
     }
@@ -134,7 +88,7 @@ impl Relay {
             sent: net.sent(),
             received: self.received,
             streams,
-            allocations: self.server.len(),
+            memory: self.server.memory(),
         }
     }
 
@@ -180,9 +134,10 @@ impl Relay {
                 Found::End => return Ok(false),
             };
             let raw = scratch.raw.get(..len).unwrap_or_default();
-            let goes_on = match is_tls {
-                false => self.feed(now, key, raw, net),
-                true => self.feed_tls(now, key, (raw, &mut scratch.plain), net)?,
+            let goes_on = if is_tls {
+                self.feed_tls(now, key, (raw, &mut scratch.plain), net)?
+            } else {
+                self.feed(now, key, raw, net)
             };
             if !goes_on || len < READ_BYTES {
                 return Ok(goes_on);
@@ -275,32 +230,6 @@ impl Relay {
         }
         self.sweep = (!self.streams.is_empty()).then_some(now + SWEEP);
     }
-
-    fn drain_events(&mut self, now: Instant) {
-        while let Some(event) = self.server.poll_event() {
-            self.waiting.push_back(WorkerEvent(event));
-        }
-        self.retry = None;
-        while let Some(event) = self.waiting.pop_front() {
-            match self.events.try_send(event) {
-                Ok(()) => {}
-                Err(TrySendError::Full(event)) => {
-                    self.waiting.push_front(event);
-                    self.retry = Some(now + EVENT_RETRY);
-                    return;
-                }
-                // The node is gone: the process ends.
-                Err(TrySendError::Closed(_)) => return,
-            }
-        }
-    }
-}
-
-/// An asker that gave up has told its caller so already.
-fn answer<T>(reply: oneshot::Sender<T>, answer: T) {
-    if reply.send(answer).is_err() {
-        tracing::trace!("nobody waits for the answer any more");
-    }
 }
 
 impl RelayHandler for Relay {
@@ -382,7 +311,7 @@ impl RelayHandler for Relay {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        [self.server.poll_timeout(), self.sweep, self.retry].into_iter().flatten().min()
+        [self.server.poll_timeout(), self.sweep, self.events.poll_timeout()].into_iter().flatten().min()
     }
 
     fn end_round(&mut self, now: Instant, received: RelayReceived, net: &mut RelayNet) {
@@ -391,22 +320,6 @@ impl RelayHandler for Relay {
         for client in self.streams.flush(net) {
             self.server.client_gone(now, client, &mut Wire::new(net, &mut self.streams));
         }
-        self.drain_events(now);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_worker_that_panics_or_breaks_is_told_and_one_that_ends_is_not() {
-        let (failures, mut told) = mpsc::channel(4);
-        watch(1, &failures, || Ok(()));
-        assert!(told.try_recv().is_err());
-        watch(2, &failures, || panic!("a defect"));
-        assert_eq!(told.try_recv(), Ok(WorkerFailed { worker: 2, reason: "panicked".to_owned() }));
-        watch(3, &failures, || Err(WorkerError::Receive(std::io::ErrorKind::NotConnected.into())));
-        assert_eq!(told.try_recv().map(|failure| failure.worker), Ok(3));
+        self.events.drain(now, || self.server.poll_event());
     }
 }

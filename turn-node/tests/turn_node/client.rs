@@ -23,8 +23,8 @@ use turn::proto::relayaddr::RelayedAddress;
 use turn::proto::reqtrans::RequestedTransport;
 
 /// Either kind of stream.
-pub(crate) trait Stream: Read + Write {}
-impl<S: Read + Write> Stream for S {}
+pub(crate) trait Stream: Read + Write + Send {}
+impl<S: Read + Write + Send> Stream for S {}
 
 /// One message of a stream.
 pub(crate) enum Heard {

@@ -1,6 +1,7 @@
 //! The control API, probes and the end.
 
 use crate::client::{Client, connect};
+use crate::harness::pod::code;
 use crate::harness::{DEADLINE, Harness, config, outside, peer, sync};
 use plenum_protocol::control::Known;
 use plenum_protocol::ids::BootId;
@@ -9,13 +10,6 @@ use plenum_protocol::reach::Ping;
 use plenum_protocol::relay::{PeerRule, RelayConfig, RelaySecret, RelaySyncReport, RelaySyncRequest};
 use plenum_runtime::client::CallError;
 use plenum_turn_node::{NodeError, StartError, TurnNode};
-
-fn code<T: std::fmt::Debug>(outcome: Result<T, CallError>) -> Code {
-    match outcome {
-        Err(CallError::Problem(problem)) => problem.code,
-        other => panic!("no problem but {other:?}"),
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_of_an_older_term_and_words_for_another_start_are_refused() {

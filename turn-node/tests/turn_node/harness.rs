@@ -1,6 +1,8 @@
 //! A node on loopback with its callers.
 
-use plenum_protocol::control::{GATEWAY_SAN, OPERATOR_SAN, node_san};
+#[path = "../../../runtime/tests/support/pod.rs"]
+pub(crate) mod pod;
+
 use plenum_protocol::ids::Term;
 use plenum_protocol::ports::PortRange;
 use plenum_protocol::relay::{
@@ -8,23 +10,19 @@ use plenum_protocol::relay::{
     RelaySyncReport, RelaySyncRequest,
 };
 use plenum_protocol::turn;
-use plenum_runtime::ca::Authority;
 use plenum_runtime::client::{CallError, ControlClient, Target};
-use plenum_runtime::mtls::Identity;
 use plenum_runtime::shutdown::Shutdown;
 use plenum_turn_node::settings::{Door, Listener, Settings};
 use plenum_turn_node::{NodeError, TurnNode};
+pub(crate) use pod::DEADLINE;
+use pod::Loopback;
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::CertificateDer;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 pub(crate) const SECRET: &str = "a secret";
 /// Where the tests' peers are.
 pub(crate) const INSIDE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
@@ -63,45 +61,27 @@ impl Harness {
 
     /// With these addresses of its own.
     pub(crate) async fn start_at(addresses: Vec<IpAddr>, workers: u16) -> Self {
-        plenum_runtime::crypto::install();
-        let now = SystemTime::now();
-        let authority = Authority::generate(now).unwrap();
-        let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-        let own = authority.issue(&node_san("demo"), now).unwrap();
-        for (name, text) in [("tls.crt", &own.cert), ("tls.key", &own.key), ("ca.crt", &own.ca)] {
-            std::fs::write(dirs[0].path().join(name), text).unwrap();
-        }
+        let Loopback { pod, operator, gateway, dir } = Loopback::new("turn-0-abcde", workers);
+        let dirs = [dir, tempfile::tempdir().unwrap()];
         let certificate = write_certificate(&dirs[1]);
-        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener = |name: &str, door| Listener { name: name.into(), door, port: 0 };
         let settings = Settings {
-            pod_name: "turn-0-abcde".into(),
-            pod_namespace: "demo".into(),
-            pod_uid: "pod-uid".into(),
-            node_name: "here".into(),
+            pod,
             addresses,
-            workers,
             listeners: vec![
                 listener("udp", Door::Udp),
                 listener("tcp", Door::Tcp),
                 listener("tls", Door::Tls { dir: dirs[1].path().to_owned() }),
             ],
             relay_ports: PortRange { min: 20_000, max: 29_999 },
-            control: loopback,
-            metrics: loopback,
-            control_cert_dir: dirs[0].path().to_owned(),
         };
         let node = TurnNode::bind(&settings).await.unwrap();
-        let client = |san| {
-            let issued = authority.issue(san, now).unwrap();
-            ControlClient::new(Arc::new(Identity::from_issued(&issued).unwrap()))
-        };
         let shutdown = Shutdown::new();
         Self {
-            operator: client(OPERATOR_SAN),
-            gateway: client(GATEWAY_SAN),
-            target: Target::new(node.control_address().unwrap(), node_san("demo")),
-            metrics: node.metrics_address().unwrap(),
+            operator,
+            gateway,
+            target: pod::target(node.shell()),
+            metrics: node.shell().metrics_address().unwrap(),
             listeners: node.listeners().to_vec(),
             settings,
             running: tokio::spawn(node.run(shutdown.clone())),
@@ -122,6 +102,8 @@ impl Harness {
         self.listeners.iter().find(|(own, _)| own == name).unwrap().1
     }
 
+    /// Returns when the workers have the configuration too, if there is one: a datagram that comes earlier is dropped,
+    /// and these clients do not send it again.
     pub(crate) async fn sync(&self, request: &RelaySyncRequest) -> Result<RelaySyncReport, CallError> {
         self.operator.post(&self.target, "/v1/sync", request, DEADLINE).await
     }
@@ -144,14 +126,9 @@ impl Harness {
         self.gateway.post(&self.target, "/v1/allocations", &AllocationQuery { ports }, DEADLINE).await
     }
 
-    /// `GET` on the probe port: the status line and the body.
+    /// `GET` on the probe port.
     pub(crate) async fn probe(&self, path: &str) -> String {
-        let mut stream = TcpStream::connect(self.metrics).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        answer
+        pod::probe(self.metrics, path).await
     }
 
     /// The first scrape with all of these lines.

@@ -3,6 +3,8 @@
 
 mod client;
 mod control;
+mod datagrams;
 mod harness;
+mod quotas;
 mod relaying;
 mod streams;

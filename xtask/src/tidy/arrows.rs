@@ -16,17 +16,26 @@ const fn rule(package: &'static str, may_use: &'static [&'static str]) -> Rule {
 }
 
 const ANYTHING: &[&str] = &["*"];
+/// What an engine is made of.
+const CORE: &[&str] = &["plenum-protocol", "plenum-sansio"];
+const TESTING: &[&str] = &["plenum-testing"];
 
-const RULES: [Rule; 16] = [
+const RULES: [Rule; 18] = [
     rule("plenum-api", &[]),
     rule("plenum-protocol", &[]),
     rule("plenum-runtime", &["plenum-protocol"]),
-    rule("plenum-dataplane", &[]),
+    rule("plenum-testing", &[]),
+    Rule { package: "plenum-sansio", may_use: &[], tests_may_use: TESTING },
+    Rule { package: "plenum-dataplane", may_use: &[], tests_may_use: TESTING },
     rule("plenum-signaling", &["plenum-protocol"]),
-    Rule { package: "plenum-media-core", may_use: &["plenum-protocol"], tests_may_use: &[] },
+    Rule { package: "plenum-media-core", may_use: CORE, tests_may_use: TESTING },
     rule("plenum-media-node", &["plenum-media-core", "plenum-dataplane", "plenum-protocol", "plenum-runtime"]),
-    rule("plenum-turn-core", &["plenum-protocol"]),
-    rule("plenum-turn-node", &["plenum-turn-core", "plenum-dataplane", "plenum-protocol", "plenum-runtime"]),
+    Rule { package: "plenum-turn-core", may_use: CORE, tests_may_use: TESTING },
+    Rule {
+        package: "plenum-turn-node",
+        may_use: &["plenum-turn-core", "plenum-dataplane", "plenum-protocol", "plenum-runtime"],
+        tests_may_use: TESTING,
+    },
     rule("plenum-gateway", &["plenum-api", "plenum-protocol", "plenum-signaling", "plenum-runtime"]),
     rule("plenum-operator", &["plenum-api", "plenum-protocol", "plenum-runtime"]),
     rule("plenumctl", &["plenum-api", "plenum-protocol", "plenum-operator"]),
@@ -37,8 +46,9 @@ const RULES: [Rule; 16] = [
 ];
 
 /// Crates that never talk to Kubernetes, by themselves or through others.
-const WITHOUT_KUBE: [&str; 8] = [
+const WITHOUT_KUBE: [&str; 9] = [
     "plenum-protocol",
+    "plenum-sansio",
     "plenum-runtime",
     "plenum-dataplane",
     "plenum-signaling",
@@ -48,7 +58,8 @@ const WITHOUT_KUBE: [&str; 8] = [
     "plenum-turn-node",
 ];
 /// Crates that do no I/O.
-const WITHOUT_IO: [&str; 4] = ["plenum-api", "plenum-protocol", "plenum-media-core", "plenum-turn-core"];
+const WITHOUT_IO: [&str; 5] =
+    ["plenum-api", "plenum-protocol", "plenum-sansio", "plenum-media-core", "plenum-turn-core"];
 const IO: [&str; 7] = ["tokio", "axum", "hyper", "hyper-util", "reqwest", "socket2", "tokio-rustls"];
 
 /// Dependencies that the table does not allow.

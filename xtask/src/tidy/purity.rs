@@ -4,13 +4,14 @@
 use super::{Findings, Source};
 
 /// Files and directories (by prefix) that decide and do not do.
-const PURE: [&str; 9] = [
+const PURE: [&str; 10] = [
     "operator/src/planner",
     "operator/src/lease/decide.rs",
     "operator/src/ledger",
     "operator/src/validate",
     "api/src",
     "protocol/src",
+    "sansio/src",
     "media-node/core/src",
     "turn-node/core/src",
     "xtask/src/tidy/",
@@ -25,9 +26,10 @@ const BANNED: [(&str, &str); 7] = [
     ("kube::Client", "a decision talks to nobody"),
 ];
 /// Crates that must have purity rules of their own for clippy.
-const CLIPPY: [&str; 5] = [
+const CLIPPY: [&str; 6] = [
     "api/clippy.toml",
     "protocol/clippy.toml",
+    "sansio/clippy.toml",
     "signaling/clippy.toml",
     "media-node/core/clippy.toml",
     "turn-node/core/clippy.toml",

@@ -4,10 +4,9 @@ use super::Engine;
 use crate::config::{RoomKey, RoomLimits, SessionKey};
 use crate::event::{CloseReason, Event};
 use crate::forward;
-use crate::media::publication::{AUDIO, Publication, VIDEO};
+use crate::media::publication::{AUDIO, Publication, VIDEO, bandwidth};
 use crate::media::rate::Rate;
 use crate::media::sent_track::{SentTrack, SentTrackSpec};
-use crate::media::token_bucket::TokenBucket;
 use crate::media::track::Track;
 use crate::rtp::extension::MidExtension;
 use crate::sdp::answer::{candidates, restart_fragment};
@@ -20,12 +19,18 @@ use crate::sink::PacketSink;
 use crate::transport::{TransportError, TransportSpec};
 use plenum_protocol::control::IfMatch;
 use plenum_protocol::flow::LegBytes;
+use plenum_sansio::Random;
 use std::time::Instant;
 
 /// Random characters of a username fragment behind the engine's tag.
 const UFRAG_RANDOM: usize = 12;
 /// Characters of a password: more than the 128 bits that RFC 8445 wants.
 const PWD_LEN: usize = 32;
+
+/// Not zero.
+fn ssrc(random: &mut Random) -> u32 {
+    random.u32().max(1)
+}
 
 fn transport_error(error: &TransportError) -> SessionError {
     SessionError::Transport(error.to_string())
@@ -85,14 +90,13 @@ impl Engine {
             opened: now,
             consent: now,
             round_trip: None,
-            feedback_ssrc: self.random.ssrc(),
+            feedback_ssrc: ssrc(&mut self.random),
             checks_left: CHECKS_PER_TICK,
             received: Rate::default(),
             sent: Rate::default(),
             packets: 0,
             bytes: LegBytes::default(),
             next_tick: now + TICK,
-            timer: None,
         });
         self.arm(slot, now);
         Ok(answer)
@@ -142,7 +146,7 @@ impl Engine {
             members: Vec::new(),
             subscribers: Vec::new(),
             keyframe: Default::default(),
-            bucket: TokenBucket::for_publisher(max_kbps, now),
+            bandwidth: bandwidth(max_kbps, now),
             mid_extension,
             dirty: false,
         })
@@ -150,8 +154,8 @@ impl Engine {
 
     fn subscription(&mut self, publication: usize, offer: &Offer, plan: &Plan) -> Subscription {
         // Never the same SSRC twice under one key: with GCM that would repeat nonces.
-        let audio_ssrc = self.random.ssrc();
-        let video_ssrc = audio_ssrc ^ self.random.ssrc();
+        let audio_ssrc = ssrc(&mut self.random);
+        let video_ssrc = audio_ssrc ^ ssrc(&mut self.random);
         let mut sent = |ssrc: u32, place: Option<(usize, Codec)>| {
             let (at, codec) = place?;
             let section = offer.sections.get(at)?;
@@ -267,6 +271,7 @@ impl Engine {
             self.demux.forget_address(*address, slot);
         }
         self.keys.remove(&session.key);
+        self.timers.remove(slot);
         if let Some(room) = self.rooms.get_mut(&session.room) {
             room.sessions.retain(|other| *other != slot);
         }

@@ -170,7 +170,7 @@ impl Engine {
             drops.rtp_unexpected += 1;
             return;
         };
-        let fits = publication.bucket.as_mut().is_none_or(|bucket| bucket.take(packet.len(), now));
+        let fits = publication.bandwidth.take(packet.len() as u64 * 8, now);
         let received = if fits { Some(track.receive(now, header, *index, payload)) } else { None };
         if received.is_none() {
             track.skip(now, header, *index);

@@ -44,8 +44,7 @@ impl Engine {
             });
             if relayed.is_none() && session.sources.len() < before {
                 session.evicted = true;
-                session.timer = Some(self.epoch);
-                self.timers.push(self.epoch, *slot);
+                self.timers.wake_by(*slot, self.epoch);
             }
         }
     }

@@ -17,19 +17,15 @@ const SOON: Duration = Duration::from_millis(1);
 impl Engine {
     /// Runs what is due at `now`.
     pub fn handle_timeout(&mut self, now: Instant, out: &mut dyn PacketSink) {
-        while let Some((at, slot)) = self.timers.pop_due(now) {
-            let Some(session) = self.sessions.get_mut(slot) else { continue };
-            if session.timer == Some(at) {
-                session.timer = None;
-                self.run_due(slot, now, out);
-                self.arm(slot, now);
-            }
+        while let Some(slot) = self.timers.pop_due(now) {
+            self.run_due(slot, now, out);
+            self.arm(slot, now);
         }
     }
 
     /// Makes sure that the session is woken when something of it is due.
     pub(super) fn arm(&mut self, slot: usize, now: Instant) {
-        let Some(session) = self.sessions.get_mut(slot) else { return };
+        let Some(session) = self.sessions.get(slot) else { return };
         let publication = match session.media {
             Media::Publish(publication) => self.publications.get(publication),
             Media::Subscribe(_) => None,
@@ -38,11 +34,7 @@ impl Engine {
         let fixed = session.next_tick.min(session.expires_at());
         let at = session.transport.poll_timeout().into_iter().chain(asking).fold(fixed, Instant::min);
         // Never in the past: what cannot be done at once must not turn the caller's loop into a busy one.
-        let at = at.max(now + SOON);
-        if session.timer.is_none_or(|armed| at < armed) {
-            session.timer = Some(at);
-            self.timers.push(at, slot);
-        }
+        self.timers.wake_by(slot, at.max(now + SOON));
     }
 
     fn run_due(&mut self, slot: usize, now: Instant, out: &mut dyn PacketSink) {

@@ -40,7 +40,7 @@ mod tests {
 
     #[test]
     fn the_first_request_goes_at_once_and_the_next_waits() {
-        let start = crate::testing::start();
+        let start = plenum_testing::some_moment();
         let mut gate = KeyframeGate::default();
         assert!(!gate.take(start));
         gate.want();

@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_hole_is_asked_for_until_it_is_filled() {
-        let start = crate::testing::start();
+        let start = plenum_testing::some_moment();
         let mut missing = Missing::new();
         assert_eq!(missing.received(65_534, start), Outcome::Fine);
         assert_eq!(missing.received(65_537, start), Outcome::Fine);
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn it_gives_up_after_some_tries_and_on_a_large_hole() {
-        let start = crate::testing::start();
+        let start = plenum_testing::some_moment();
         let mut missing = Missing::new();
         missing.received(0, start);
         missing.received(2, start);

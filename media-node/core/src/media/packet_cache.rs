@@ -64,7 +64,7 @@ impl PacketCache {
             position += capacity - offset;
         }
         let start = (position % capacity.max(1)) as usize;
-        if crate::wire::put(&mut self.bytes, start, packet.payload).is_none() {
+        if plenum_sansio::wire::put(&mut self.bytes, start, packet.payload).is_none() {
             return false;
         }
         self.written = position + u64::from(len);

@@ -1,16 +1,18 @@
 //! What one publisher sends and who gets it.
 
 use super::keyframe::KeyframeGate;
-use super::token_bucket::TokenBucket;
 use super::track::Track;
 use crate::rtp::RtpHeader;
 use crate::rtp::extension::MAX_MID;
-use std::time::Instant;
+use plenum_sansio::TokenBucket;
+use std::time::{Duration, Instant};
 
 /// Place of the audio track in arrays of two.
 pub(crate) const AUDIO: usize = 0;
 /// Place of the video track in arrays of two.
 pub(crate) const VIDEO: usize = 1;
+/// A publisher may send what its rate brings in this time at once: a keyframe is many times an average frame.
+const BURST: Duration = Duration::from_secs(2);
 
 /// One publication.
 pub(crate) struct Publication {
@@ -23,7 +25,8 @@ pub(crate) struct Publication {
     /// Sessions that packets go to now.
     pub(crate) subscribers: Vec<usize>,
     pub(crate) keyframe: KeyframeGate,
-    pub(crate) bucket: Option<TokenBucket>,
+    /// Bits.
+    pub(crate) bandwidth: TokenBucket,
     pub(crate) mid_extension: Option<u8>,
     /// It is in the engine's list of publications to flush.
     pub(crate) dirty: bool,
@@ -38,6 +41,11 @@ impl Publication {
                 track.codec.payload_type == header.payload_type && mid.is_none_or(|mid| mid == track.mid.as_bytes())
             })
         })
+    }
+
+    /// Another bound from now on; 0 bounds nothing.
+    pub(crate) fn set_max_kbps(&mut self, max_kbps: u32) {
+        self.bandwidth.set_rate(bits_per_second(max_kbps), BURST);
     }
 
     pub(crate) fn track(&self, at: usize) -> Option<&Track> {
@@ -63,4 +71,14 @@ impl Publication {
         let missing = self.track(VIDEO).filter(|track| track.codec.nack).and_then(|track| track.missing.due_at());
         keyframe.into_iter().chain(missing).min()
     }
+}
+
+/// The bandwidth of a publisher that was told `max_kbps`; 0 bounds nothing.
+pub(crate) fn bandwidth(max_kbps: u32, now: Instant) -> TokenBucket {
+    TokenBucket::new(bits_per_second(max_kbps), BURST, now)
+}
+
+/// With a quarter and 100 kbit/s of slack.
+fn bits_per_second(max_kbps: u32) -> u64 {
+    if max_kbps == 0 { 0 } else { u64::from(max_kbps) * 1_250 + 100_000 }
 }

@@ -43,7 +43,7 @@ mod tests {
 
     #[test]
     fn the_rate_is_that_of_the_last_second() {
-        let start = crate::testing::start();
+        let start = plenum_testing::some_moment();
         let mut rate = Rate::default();
         rate.tick(start);
         rate.add(125_000);

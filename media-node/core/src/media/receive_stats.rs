@@ -72,17 +72,17 @@ mod tests {
         for index in (0..100u64).filter(|index| index % 4 != 1) {
             stats.received(index, index as u32 * 90, index as u32 * 90);
         }
-        let report = stats.report(7, crate::testing::start()).unwrap();
+        let report = stats.report(7, plenum_testing::some_moment()).unwrap();
         assert_eq!((report.lost, report.fraction_lost, report.highest, report.jitter), (25, 64, 99, 0));
         for index in 100..200u64 {
             stats.received(index, 0, 0);
         }
-        let report = stats.report(7, crate::testing::start()).unwrap();
+        let report = stats.report(7, plenum_testing::some_moment()).unwrap();
         assert_eq!((report.lost, report.fraction_lost), (25, 0));
     }
 
     #[test]
     fn nothing_received_means_no_block() {
-        assert_eq!(ReceiveStats::default().report(1, crate::testing::start()), None);
+        assert_eq!(ReceiveStats::default().report(1, plenum_testing::some_moment()), None);
     }
 }

@@ -7,7 +7,7 @@ use super::track::Track;
 use crate::rtcp::SenderInfo;
 use crate::rtp::MIN_HEADER;
 use crate::rtp::extension::MidExtension;
-use crate::wire::put;
+use plenum_sansio::wire::put;
 use std::time::{Duration, Instant};
 
 /// How many sender reports are remembered for round trips.

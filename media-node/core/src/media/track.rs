@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_new_source_goes_on_where_the_old_one_ended() {
-        let start = crate::testing::start();
+        let start = plenum_testing::some_moment();
         let mut track = track();
         for index in [100u64, 101, 102] {
             track.receive(start, &header(1, index as u16, 9_000), index, b"old");
@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_goodbye_lets_the_next_source_in_at_once() {
-        let start = crate::testing::start();
+        let start = plenum_testing::some_moment();
         let mut track = track();
         track.receive(start, &header(1, 1, 0), 1, b"x");
         track.goodbye(1);
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn the_clocks_run_on_from_the_last_sender_report() {
-        let start = crate::testing::start();
+        let start = plenum_testing::some_moment();
         let mut track = track();
         track.receive(start, &header(1, 1, 1_000), 1, b"x");
         assert_eq!(track.clocks(start), None);

@@ -1,7 +1,7 @@
 //! Reads a compound packet by packet.
 
 use super::{block, format, kind};
-use crate::wire::{take, u8_at, u16_at, u32_at, u64_at};
+use plenum_sansio::wire::{take, u8_at, u16_at, u32_at, u64_at};
 
 /// Most packets of one compound that are looked at.
 const MAX_PACKETS: usize = 32;

@@ -1,7 +1,7 @@
 //! Writes a compound into a caller's buffer. What does not fit is left out, packet by packet.
 
 use super::{ReportBlock, SenderInfo, block, format, kind};
-use crate::wire::put;
+use plenum_sansio::wire::put;
 
 /// Appends RTCP packets to a buffer.
 pub struct Writer<'a> {

@@ -1,6 +1,6 @@
 //! Header extension elements in one-byte and two-byte form (RFC 8285).
 
-use crate::wire::take;
+use plenum_sansio::wire::take;
 
 /// Profile of the one-byte form.
 pub const ONE_BYTE: u16 = 0xbede;

@@ -19,7 +19,7 @@ pub(super) enum Label {
 /// Derives `N` bytes. A 12-byte salt (RFC 7714) is padded with zeros on the right.
 pub(super) fn derive<const N: usize>(master: Master<'_>, label: Label) -> Result<[u8; N], KeyError> {
     let mut iv = [0u8; 16];
-    crate::wire::put(&mut iv, 0, master.salt).ok_or(KeyError)?;
+    plenum_sansio::wire::put(&mut iv, 0, master.salt).ok_or(KeyError)?;
     iv[7] ^= label as u8;
     let key = UnboundCipherKey::new(&AES_128, master.key).map_err(|_| KeyError)?;
     let key = EncryptingKey::ctr(key).map_err(|_| KeyError)?;

@@ -3,7 +3,7 @@
 use super::cipher::{Cipher, GCM_TAG, Purpose, SHA1_TAG};
 use super::{KeyError, Master, Profile, ReplayWindow};
 use crate::rtp::RtpHeader;
-use crate::wire::{array_at, put, u32_at};
+use plenum_sansio::wire::{array_at, put, u32_at};
 
 /// Most sources per direction of a session, for RTP and RTCP each.
 const MAX_SSRCS: usize = 16;

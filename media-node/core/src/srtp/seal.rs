@@ -2,7 +2,7 @@
 
 use super::cipher::{Cipher, Purpose};
 use super::{KeyError, Master, Profile};
-use crate::wire::{put, u32_at};
+use plenum_sansio::wire::{put, u32_at};
 
 /// Highest SRTCP index (31 bits).
 const MAX_RTCP_INDEX: u32 = 0x7fff_ffff;

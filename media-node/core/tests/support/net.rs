@@ -1,10 +1,10 @@
 //! The network: every datagram takes a while, some are lost, and time only passes when a test says so.
 
+use super::Stack;
 use super::client::Client;
 use super::offer::{Way, offer};
 use super::rtc_stack::{CM, GCM, RtcStack};
 use super::str0m_parts::Str0mStack;
-use super::{Dice, Stack};
 use plenum_media_core::sdp::Fragment;
 use plenum_media_core::transport::TransportFactory;
 use plenum_media_core::{
@@ -13,6 +13,7 @@ use plenum_media_core::{
 };
 use plenum_protocol::ports::PortRange;
 use plenum_protocol::relay::RelaySource;
+use plenum_testing::{Dice, some_moment};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -87,12 +88,6 @@ pub fn relay(pod: &str, address: [u8; 4]) -> RelaySource {
         outside: Vec::new(),
         ports: PortRange { min: 61_000, max: 62_499 },
     }
-}
-
-/// Instants cannot be made out of nothing.
-#[allow(clippy::disallowed_methods, reason = "virtual time starts here and is never asked for again")]
-fn some_moment() -> Instant {
-    Instant::now()
 }
 
 impl Net {

@@ -3,7 +3,7 @@
 //! Not here, and refused as the RFC wants it: RESERVATION-TOKEN and EVEN-PORT with a reservation (508),
 //! DONT-FRAGMENT (420), ADDITIONAL-ADDRESS-FAMILY (ADDRESS-ERROR-CODE 440 beside the IPv4 relay), TCP relays (442).
 
-use super::{BANDWIDTH_BURST, Received, Server, bits_per_second, relay_id};
+use super::{Received, Server, bandwidth, relay_id};
 use crate::allocation::{Allocation, Done, Span};
 use crate::client::RelayId;
 use crate::config::CheckedConfig;
@@ -12,13 +12,11 @@ use crate::credentials::{Asker, user};
 use crate::event::Event;
 use crate::io::{Io, OpenError};
 use crate::stun::Message;
-use crate::token_bucket::TokenBucket;
+use plenum_sansio::stun::address::{IPV4, IPV6};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 const UDP: u8 = 17;
-const IPV4: u8 = 1;
-const IPV6: u8 = 2;
 /// Ports that are tried before an Allocate is refused: others on the host may hold some.
 const MAX_TRIES: usize = 8;
 /// RFC 8656, section 3.2.
@@ -83,31 +81,25 @@ impl Server {
             return Err(Outcome::InsufficientCapacity);
         }
         let user = user(asker.username, &asker.parsed);
-        let share = relay.quotas.allocations.div_ceil(u32::from(self.config.workers.max(1)));
-        let is_full = u32::try_from(self.allocations.len()).is_ok_and(|len| len >= share);
-        if is_full || !self.quotas.has_room(&relay.quotas, user, client.remote.ip()) {
-            return Err(Outcome::QuotaReached);
-        }
+        let place = self.config.ledger.enter(&relay.quotas, user, client.remote.ip()).ok_or(Outcome::QuotaReached)?;
         let id = relay_id(self.allocations.vacant_key());
         let port = self.open_relay(id, bind, wanted, (now, io)).ok_or(Outcome::InsufficientCapacity)?;
         let last = now + relay.max_lifetime;
         let lifetime = lifetime_until(message.lifetime, last, now);
         let span = Span { begun: now, until: now + Duration::from_secs(u64::from(lifetime)), last };
-        let mut allocation = Allocation::new(client, asker, SocketAddr::new(outside, port), span);
-        allocation.bandwidth = TokenBucket::new(bits_per_second(relay), BANDWIDTH_BURST, now);
-        self.quotas.add(user, client.remote.ip());
-        self.insert(allocation);
+        let relayed = SocketAddr::new(outside, port);
+        self.insert(Allocation::new(client, asker, relayed, span, (place, bandwidth(relay, now))));
         Ok(Done::Allocated { lifetime, additional_refused: wanted.additional_refused })
     }
 
     fn insert(&mut self, allocation: Allocation) {
         let state = allocation.state();
         tracing::debug!(worker = self.config.worker, port = state.port, transport = %state.transport, "allocated");
-        let (client, wake) = (allocation.client, allocation.wake);
+        let (client, until) = (allocation.client, allocation.until);
         let slot = self.allocations.insert(allocation);
         self.clients.insert(client, slot);
         self.by_port.insert(state.port, slot);
-        self.timers.add(wake, slot);
+        self.timers.wake_by(slot, until);
         self.events.push_back(Event::Allocated(state));
     }
 

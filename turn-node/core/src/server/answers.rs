@@ -6,11 +6,13 @@
 
 use super::{Received, Server};
 use crate::allocation::Done;
+use crate::config::CheckedConfig;
 use crate::counters::{Method, Outcome};
 use crate::credentials::Asker;
 use crate::io::Io;
 use crate::stun::attribute;
 use crate::stun::write::{Writer, kind};
+use plenum_sansio::stun::address::IPV6;
 use std::net::SocketAddr;
 
 /// Longest answer: the largest of those below, rounded up.
@@ -18,7 +20,6 @@ const MAX_ANSWER: usize = 256;
 const SUCCESS: u16 = 0x100;
 const ERROR: u16 = 0x110;
 const SOFTWARE: &str = "plenum";
-const IPV6: u8 = 2;
 
 impl Server {
     /// Whether an answer may go where this message says it comes from; counts the answer, or the drop.
@@ -53,13 +54,18 @@ impl Server {
     }
 
     /// Refuses somebody who is not known: asks for credentials, or for a new nonce.
-    pub(super) fn challenge(&mut self, received: Received<'_>, method: Method, outcome: Outcome, io: &mut impl Io) {
+    pub(super) fn challenge(
+        &mut self,
+        received: Received<'_>,
+        method: Method,
+        outcome: Outcome,
+        (relay, io): (&CheckedConfig, &mut impl Io),
+    ) {
         if !self.may_answer(received) {
             return;
         }
         self.counters.count_request(method, outcome);
         let nonce = self.nonces.make(received.unix, received.client);
-        let Some(relay) = self.relay.clone() else { return };
         self.write(received, true, io, |writer| {
             writer.error(attribute::ERROR_CODE, 0, outcome.code(), "");
             if outcome != Outcome::BadRequest {

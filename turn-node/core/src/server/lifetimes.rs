@@ -5,17 +5,16 @@ use super::{Received, Server, relay_id};
 use crate::allocation::Done;
 use crate::client::ClientId;
 use crate::counters::Outcome;
-use crate::credentials::user;
 use crate::event::Event;
 use crate::io::Io;
-use plenum_protocol::turn::Username;
+use plenum_sansio::stun::address::{IPV4, IPV6};
 use std::time::{Duration, Instant};
 
 impl Server {
     pub(super) fn refresh(&mut self, received: Received<'_>, slot: usize, io: &mut impl Io) -> Result<Done, Outcome> {
         let Received { now, client, message, .. } = received;
         let allocation = self.allocations.get_mut(slot).ok_or(Outcome::AllocationMismatch)?;
-        let family = if allocation.relayed.is_ipv4() { 1 } else { 2 };
+        let family = if allocation.relayed.is_ipv4() { IPV4 } else { IPV6 };
         if message.family.is_some_and(|asked| asked != family) {
             return Err(Outcome::FamilyMismatch);
         }
@@ -44,12 +43,11 @@ impl Server {
     /// Ends what expired, and, while the relay leaves, what nobody uses. Call it when [`Server::poll_timeout`] is due, or later.
     pub fn handle_timeout(&mut self, now: Instant, io: &mut impl Io) {
         self.ended.forget(now);
-        while let Some(slot) = self.timers.take_due(now) {
+        while let Some(slot) = self.timers.pop_due(now) {
             let Some(allocation) = self.allocations.get_mut(slot) else { continue };
             if now < allocation.until {
                 allocation.prune(now);
-                allocation.wake = allocation.next_expiry();
-                self.timers.add(allocation.wake, slot);
+                self.timers.wake_by(slot, allocation.next_expiry());
                 continue;
             }
             self.counters.expired += 1;
@@ -67,18 +65,14 @@ impl Server {
         }
     }
 
-    /// Moves the wake-up of an allocation to where it is due.
+    /// An allocation is woken when something of it expires, or before.
     pub(super) fn set_timer(&mut self, slot: usize) {
-        let Some(allocation) = self.allocations.get_mut(slot) else { return };
-        let wake = allocation.next_expiry();
-        if wake != allocation.wake {
-            self.timers.remove(allocation.wake, slot);
-            self.timers.add(wake, slot);
-            allocation.wake = wake;
+        if let Some(allocation) = self.allocations.get(slot) {
+            self.timers.wake_by(slot, allocation.next_expiry());
         }
     }
 
-    /// Removes every trace of an allocation; its port rests.
+    /// Removes every trace of an allocation, and leaves its place; its port rests.
     fn end(&mut self, slot: usize, now: Instant, io: &mut impl Io) {
         let Some(allocation) = self.allocations.try_remove(slot) else { return };
         let port = allocation.relayed.port();
@@ -86,11 +80,8 @@ impl Server {
         io.close_relay(relay_id(slot));
         self.clients.remove(&allocation.client);
         self.by_port.remove(&port);
-        self.timers.remove(allocation.wake, slot);
+        self.timers.remove(slot);
         self.ports.give(port, now);
-        if let Ok(parsed) = Username::parse(&allocation.username) {
-            self.quotas.remove(user(&allocation.username, &parsed), allocation.client.remote.ip());
-        }
         self.events.push_back(Event::Ended { port });
     }
 }

@@ -25,7 +25,7 @@ impl Server {
         let Some(data) = ChannelData::parse(message) else {
             return self.drop_malformed(client, io);
         };
-        let slot = self.clients.get(&client).copied();
+        let slot = self.slot(client);
         let Some((slot, allocation)) = living(&mut self.allocations, slot, now) else {
             self.counters.drops.no_allocation += 1;
             return;
@@ -44,6 +44,7 @@ impl Server {
 
     pub(super) fn handle_send(&mut self, received: Received<'_>, io: &mut impl Io) {
         let Received { now, client, message, .. } = received;
+        let slot = self.slot(client);
         let drops = &mut self.counters.drops;
         let Some((peer, data)) = message.peer.zip(message.data) else {
             drops.malformed += 1;
@@ -53,7 +54,6 @@ impl Server {
             drops.malformed += 1;
             return;
         }
-        let slot = self.clients.get(&client).copied();
         let Some((slot, allocation)) = living(&mut self.allocations, slot, now) else {
             drops.no_allocation += 1;
             return;
@@ -102,7 +102,7 @@ impl Server {
             self.counters.drops.over_bandwidth += 1;
             return;
         }
-        let transaction = if channel.is_none() { self.random.transaction() } else { [0; 12] };
+        let transaction = if channel.is_none() { self.transactions.next() } else { [0; 12] };
         let written = io.to_client(client, max_len).and_then(|buffer| match (channel, known) {
             (Some(number), _) => channel_data::write(buffer, number, datagram, stream),
             (None, Some(peer)) => write_data(buffer, transaction, peer, datagram),

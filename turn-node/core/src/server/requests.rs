@@ -35,7 +35,7 @@ impl Server {
         };
         let asker = match self.authenticate(received, &relay) {
             Ok(asker) => asker,
-            Err(outcome) => return self.challenge(received, method, outcome, io),
+            Err(outcome) => return self.challenge(received, method, outcome, (&relay, io)),
         };
         let answer = match self.answer_of_before(received, method, &asker) {
             Some(answer) => {
@@ -49,7 +49,7 @@ impl Server {
             }
         };
         match answer {
-            Err(Outcome::Unauthorized) => self.challenge(received, method, Outcome::Unauthorized, io),
+            Err(Outcome::Unauthorized) => self.challenge(received, method, Outcome::Unauthorized, (&relay, io)),
             answer => {
                 self.counters.count_request(method, answer.err().unwrap_or(Outcome::Success));
                 self.answer(received, answer, &asker, io);

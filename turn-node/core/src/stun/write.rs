@@ -1,9 +1,8 @@
 //! Writes a STUN message into a buffer of fixed size.
 
-use super::{HEADER, INTEGRITY_LEN, MAGIC_COOKIE, attribute, fingerprint};
-use crate::address;
-use crate::wire::put;
-use aws_lc_rs::hmac;
+use plenum_sansio::stun::address::write_xor;
+use plenum_sansio::stun::{HEADER, MAGIC_COOKIE, attribute, fingerprint, integrity};
+use plenum_sansio::wire::put;
 use std::net::SocketAddr;
 
 /// A message that grows. What does not fit makes [`Writer::finish`] answer `None`; nothing panics.
@@ -55,7 +54,7 @@ impl<'a> Writer<'a> {
 
     /// Appends an address that is hidden from meddling NATs.
     pub fn xor_address(&mut self, kind: u16, value: SocketAddr) {
-        let (bytes, len) = address::write_xor(value, &self.transaction);
+        let (bytes, len) = write_xor(value, &self.transaction);
         self.attribute(kind, bytes.get(..len).unwrap_or_default());
     }
 
@@ -72,10 +71,10 @@ impl<'a> Writer<'a> {
 
     /// Appends MESSAGE-INTEGRITY.
     pub fn integrity(&mut self, key: &[u8]) {
-        self.set_len(4 + INTEGRITY_LEN);
-        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key);
-        let tag = hmac::sign(&key, self.buffer.get(..self.len).unwrap_or_default());
-        self.attribute(attribute::MESSAGE_INTEGRITY, tag.as_ref());
+        match integrity(self.buffer, self.len, key) {
+            Some(tag) => self.attribute(attribute::MESSAGE_INTEGRITY, &tag),
+            None => self.whole = false,
+        }
     }
 
     /// Appends FINGERPRINT; nothing may follow.

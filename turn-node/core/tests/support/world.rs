@@ -5,7 +5,8 @@ use super::fake_io::FakeIo;
 use plenum_protocol::ports::PortRange;
 use plenum_protocol::relay::{PeerEndpoint, PeerRule, RelayConfig, RelayPeers, RelayQuotas, RelaySecret};
 use plenum_protocol::turn::{RelayTransport, Scope, Username, password};
-use plenum_turn_core::{CheckedConfig, ClientId, Event, Limits, RelayId, Server, ServerConfig};
+use plenum_testing::some_moment;
+use plenum_turn_core::{CheckedConfig, ClientId, Event, Ledger, Limits, RelayId, Server, ServerConfig};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -65,18 +66,13 @@ pub fn relay_config() -> RelayConfig {
 pub fn server_config() -> ServerConfig {
     ServerConfig {
         worker: 3,
-        workers: 1,
+        ledger: Arc::new(Ledger::new(&[7; 32])),
         bind: vec![ip(POD_V4), ip(POD_V6)],
         ports: PortRange { min: 50_000, max: 50_099 },
         nonce_key: [5; 32],
         seed: [6; 32],
         limits: Limits::default(),
     }
-}
-
-#[allow(clippy::disallowed_methods, reason = "some moment to start from; nobody asks for the time again")]
-pub fn some_moment() -> Instant {
-    Instant::now()
 }
 
 pub struct World {
