@@ -55,7 +55,7 @@ const TLS_GATEWAY: &str = "plenum-e2e-tls";
 pub(crate) async fn a_gateway_with_a_certificate_speaks_tls(scene: &Scene<'_>) -> Result<()> {
     let (kube, system) = (&scene.suite.kube, scene.suite.env.namespace.as_str());
     let outcome = tls_gateway(scene).await;
-    kube.delete::<Pod>(system, TLS_GATEWAY, Duration::from_secs(60)).await?;
+    kube.delete_pod_at_once(system, TLS_GATEWAY).await?;
     kube.delete::<Secret>(system, TLS_GATEWAY, Duration::from_secs(10)).await?;
     outcome
 }

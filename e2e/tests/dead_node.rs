@@ -8,22 +8,21 @@ use plenum_e2e::call::{Call, MEDIA};
 use plenum_e2e::scene::Scene;
 use plenum_e2e::wait::{Look, until};
 use std::time::{Duration, Instant};
+use tokio::try_join;
 
 const OPERATOR: &str = "plenum-operator";
-/// Death of a node and of the leader on it, to the new binding: another operator has to take the lead first.
-const BOUND_BY_ANOTHER: Duration = Duration::from_secs(7);
 /// Pods and nodes are as they were.
 const BACK: Duration = Duration::from_secs(60);
 
 pub(crate) async fn a_killed_node_moves_its_rooms_within_five_seconds(scene: &Scene<'_>) -> Result<()> {
     let node = "eu-west-a";
     lead_from(scene, &format!("not {node}"), |leader| leader != node).await?;
-    strike(scene, node, 22_200, BOUND_ANEW).await
+    strike(scene, node, 22_200).await
 }
 
 pub(crate) async fn a_node_that_dies_with_the_leader_moves_its_rooms_too(scene: &Scene<'_>) -> Result<()> {
     let node = lead_from(scene, "eu-west", |leader| leader.starts_with("eu-west-")).await?;
-    strike(scene, &node, 22_600, BOUND_BY_ANOTHER).await
+    strike(scene, &node, 22_600).await
 }
 
 /// Hands the lead over until its node fits, and returns the node.
@@ -48,7 +47,7 @@ async fn lead_from(scene: &Scene<'_>, what: &str, fits: impl Fn(&str) -> bool) -
 }
 
 /// Kills `node` under a call whose media pod is on it. Nodes of the embedded cluster are called as their zones.
-async fn strike(scene: &Scene<'_>, node: &str, first_port: i32, limit: Duration) -> Result<()> {
+async fn strike(scene: &Scene<'_>, node: &str, first_port: i32) -> Result<()> {
     let cluster = scene.suite.env.cluster().context("this test needs the embedded cluster")?;
     zone_pool(scene, node, first_port).await?;
     let mut call = Call::prepare(scene, "struck", of_this_test(scene)).await?;
@@ -56,17 +55,19 @@ async fn strike(scene: &Scene<'_>, node: &str, first_port: i32, limit: Duration)
     let found = before.media_assignment().and_then(|a| a.node.clone());
     ensure!(found.as_deref() == Some(node), "the Room is on {found:?}, not on {node}");
     let spare = if node == "eu-west-a" { "eu-west-b" } else { "eu-west-a" };
-    zone_pool(scene, spare, first_port + 100).await?;
     // A gateway may be on the node too: pages go by another node's URL.
     let gateways = scene.suite.door_count();
     let door = scene.suite.door_not_on(node).await?;
-    call.enter_by(&door, "eu-west", 0).await?;
-    call.enter_by(&door, "eu-west", 1).await?;
-    call.flows(30, MEDIA).await?;
+    let enter = async {
+        call.enter_by(&door, "eu-west", 0).await?;
+        call.enter_by(&door, "eu-west", 1).await?;
+        call.flows(30, MEDIA).await
+    };
+    try_join!(zone_pool(scene, spare, first_port + 100), enter)?;
 
     let death = Instant::now();
     cluster.kill_node(node).await?;
-    let outcome = struck(&call, &before, death, limit).await;
+    let outcome = struck(&call, &before, death).await;
     cluster.start_node(node).await?;
     outcome?;
     let (kube, system) = (&scene.suite.kube, scene.suite.env.namespace.as_str());
@@ -78,8 +79,9 @@ async fn strike(scene: &Scene<'_>, node: &str, first_port: i32, limit: Duration)
     call.end().await
 }
 
-async fn struck(call: &Call<'_>, before: &Room, death: Instant, limit: Duration) -> Result<()> {
-    let after = call.bound_anew(before.epoch(), limit).await?;
+/// The limit is the same whether the leader is on the node or not.
+async fn struck(call: &Call<'_>, before: &Room, death: Instant) -> Result<()> {
+    let after = call.bound_anew(before.epoch(), BOUND_ANEW).await?;
     eprintln!("bound anew {} ms after the node was killed", death.elapsed().as_millis());
     let pod = before.media_assignment().map(|a| a.pod.clone());
     ensure!(after.media_assignment().map(|a| a.pod.clone()) != pod, "bound to the dead node's pod");

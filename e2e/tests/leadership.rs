@@ -3,13 +3,13 @@
 use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ContainerStateRunning, Pod};
 use kube::ResourceExt;
 use plenum_api::{Room, names};
 use plenum_e2e::process::{Frozen, pid_in_pod};
 use plenum_e2e::scene::Scene;
 use plenum_e2e::suite::{pool_spec, room_spec};
-use plenum_e2e::wait::{Look, throughout, until};
+use plenum_e2e::wait::{Look, until};
 use serde_json::json;
 use std::time::Duration;
 
@@ -85,19 +85,25 @@ pub(crate) async fn a_frozen_leader_overwrites_nothing_when_it_thaws(scene: &Sce
     let new = kube.ready_room(&scene.namespace, "new", READY).await?;
 
     frozen.thaw();
-    throughout("no binding is overwritten", Duration::from_secs(8), async || {
+    // It notices and ends itself. Until then it could write what it decided before.
+    let thawed = running(&pod);
+    until("the thawed leader ends itself", BACK, async || {
+        let now = running(&kube.api(system).get(&old_leader).await.context("reading the former leader's pod")?);
         for wanted in [&moved, &new] {
-            let now = kube.room(&scene.namespace, &wanted.name_any()).await?;
-            let same = now.epoch() == wanted.epoch() && now.media_assignment() == wanted.media_assignment();
-            if !same {
-                return Ok(Look::NotYet(format!("{:?} became {:?}", wanted.status, now.status)));
-            }
+            let room = kube.room(&scene.namespace, &wanted.name_any()).await?;
+            let same = room.epoch() == wanted.epoch() && room.media_assignment() == wanted.media_assignment();
+            ensure!(same, "a binding is overwritten: {:?} became {:?}", wanted.status, room.status);
         }
-        Ok(Look::Done(()))
+        Ok(Look::when(now != thawed, (), || format!("{now:?}")))
     })
     .await?;
     let now = kube.leader(system).await?;
     ensure!(now != old_leader, "the thawed leader took the Lease back");
-    // It noticed: it ends itself and starts anew as a follower.
+    // It starts anew as a follower.
     kube.pods_ready(system, "plenum-operator", 2, BACK).await
+}
+
+/// Since when the pod's only container runs.
+fn running(pod: &Pod) -> Option<ContainerStateRunning> {
+    pod.status.as_ref()?.container_statuses.as_ref()?.first()?.state.as_ref()?.running.clone()
 }

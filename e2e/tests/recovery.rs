@@ -18,6 +18,7 @@ use plenum_e2e::wait::{Look, until};
 use plenum_protocol::room::{RejoinReason, ServerMessage};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
+use tokio::try_join;
 
 /// Death of a media pod to the new binding.
 pub(crate) const BOUND_ANEW: Duration = Duration::from_secs(5);
@@ -26,9 +27,7 @@ const POOL_READY: Duration = Duration::from_secs(60);
 
 /// Two pools with one pod each, in the two zones of eu-west: one can die.
 async fn two_zones(scene: &Scene<'_>, first_port: i32) -> Result<Value> {
-    for (zone, port) in [("eu-west-a", first_port), ("eu-west-b", first_port + 100)] {
-        zone_pool(scene, zone, port).await?;
-    }
+    try_join!(zone_pool(scene, "eu-west-a", first_port), zone_pool(scene, "eu-west-b", first_port + 100))?;
     Ok(of_this_test(scene))
 }
 

@@ -10,7 +10,7 @@ use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use plenum_api::pool::{NamespacesFrom, Role};
 use plenum_api::{RelayPool, Room, names};
-use plenum_protocol::ids::RoomName;
+use plenum_protocol::ids::{RoomName, RoomUid};
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
@@ -119,9 +119,11 @@ impl Dispatcher {
         Self { context, rooms, pools, had_gateway, relays: 0, faces: HashMap::new() }
     }
 
-    /// Follows media pods and does nothing else, until this process leads. The caches must hold whole lists already.
+    /// Follows pods and bindings and does nothing else, until this process leads: who is dead, and which rooms it has, is
+    /// known then. The caches must hold whole lists already.
     pub async fn stand_by(&self, changes: &mut mpsc::Receiver<Change>) {
         self.follow_all();
+        self.learn_all();
         loop {
             let change = tokio::select! {
                 () = self.context.leadership.taken() => return,
@@ -131,6 +133,9 @@ impl Dispatcher {
                 Some(Change::Pod(pod)) => crate::nodes::follow(&self.context, &pod),
                 Some(Change::PodDeleted(pod)) => self.farewell(&pod),
                 Some(Change::PodsListed) => self.follow_all(),
+                Some(Change::Room(room)) => drop(self.learn(room)),
+                Some(Change::RoomDeleted(room)) => self.room_deleted(&room),
+                Some(Change::RoomsListed) => drop(self.learn_all()),
                 Some(_) => {}
                 None => return self.context.leadership.taken().await,
             }
@@ -139,10 +144,17 @@ impl Dispatcher {
 
     fn follow_all(&self) {
         let shown = self.context.caches.pods.state();
-        let present: BTreeSet<PodKey> = shown.iter().filter_map(|pod| pods::key_of(pod)).collect();
         shown.iter().for_each(|pod| crate::nodes::follow(&self.context, pod));
+        self.farewell_to_all_but(&shown);
+    }
+
+    /// Pods that went while no watch was running.
+    fn farewell_to_all_but(&self, shown: &[Arc<Pod>]) -> Vec<PodKey> {
+        let present: BTreeSet<PodKey> = shown.iter().filter_map(|pod| pods::key_of(pod)).collect();
         let fleet = &self.context.fleet;
-        fleet.keys().iter().filter(|key| !present.contains(key)).for_each(|key| fleet.farewell(key));
+        let gone: Vec<PodKey> = fleet.keys().into_iter().filter(|key| !present.contains(key)).collect();
+        gone.iter().for_each(|key| fleet.farewell(key));
+        gone
     }
 
     fn farewell(&self, pod: &Pod) {
@@ -152,15 +164,16 @@ impl Dispatcher {
     }
 
     /// Leads until the senders are gone: looks at everything once, then at news.
-    pub async fn run(mut self, mut changes: mpsc::Receiver<Change>) {
+    pub async fn run(mut self, mut changes: mpsc::Receiver<Change>, mut keeper: Keeper) {
+        let began = Instant::now();
         self.had_gateway = self.context.caches.has_gateway();
-        let mut keeper = Keeper::new(self.context.clone());
-        keeper.begin().await;
         self.handle(Change::PodsListed).await;
         tokio::join!(self.sound(), keeper.look());
         keeper.round().await;
         self.relays = self.face_of_relays();
         self.handle(Change::RoomsListed).await;
+        let (pods, millis) = (self.context.fleet.keys().len(), began.elapsed().as_millis());
+        tracing::info!(pods, millis, "every pod was heard or is silent: rooms are judged");
         let lead = async {
             while let Some(change) = changes.recv().await {
                 self.handle(change).await;
@@ -222,42 +235,47 @@ impl Dispatcher {
     }
 
     async fn room(&self, room: Arc<Room>) {
-        let newest = self.context.rooms.seen(room);
-        let Some(uid) = uid_of(&newest) else { return };
-        let now = Instant::now();
-        let before = self.context.ledger().seen(&uid, now).bound;
-        self.context.ledger().observe(&newest, now);
-        let after = self.context.ledger().seen(&uid, now).bound;
-        if let Some(bound) = before.filter(|before| Some(before) != after.as_ref()) {
-            self.context.fleet.kick(&bound.pod);
-        }
+        let newest = self.learn(room);
         self.queue_room(ObjectRef::from_obj(newest.as_ref())).await;
+    }
+
+    /// Takes a room's binding, and tells the pod that it left. Returns the room as new as it is known.
+    fn learn(&self, room: Arc<Room>) -> Arc<Room> {
+        let newest = self.context.rooms.seen(room);
+        let left = self.context.ledger().observe(&newest, Instant::now());
+        self.kick(left);
+        newest
     }
 
     fn room_deleted(&self, room: &Room) {
         self.context.rooms.gone(room);
-        let Some(uid) = uid_of(room) else { return };
-        let pod = self.context.ledger().forget(&uid, Instant::now());
-        if let Some(pod) = pod {
+        if let Some(uid) = uid_of(room) {
+            self.forget(&uid);
+        }
+    }
+
+    fn forget(&self, uid: &RoomUid) {
+        let left = self.context.ledger().forget(uid, Instant::now());
+        self.kick(left);
+    }
+
+    fn kick(&self, left: Option<PodKey>) {
+        if let Some(pod) = left {
             self.context.fleet.kick(&pod);
         }
     }
 
-    async fn rooms_listed(&self) {
+    /// All rooms as the watch has shown them; those that are missing were deleted while no watch was running.
+    fn learn_all(&self) -> Vec<Arc<Room>> {
         let rooms = self.context.caches.rooms.state();
-        let now = Instant::now();
         let present: BTreeSet<_> = rooms.iter().filter_map(|room| uid_of(room)).collect();
         let gone = self.context.ledger().missing_from(&present);
-        for uid in gone {
-            let pod = self.context.ledger().forget(&uid, now);
-            if let Some(pod) = pod {
-                self.context.fleet.kick(&pod);
-            }
-        }
-        for room in &rooms {
-            self.context.ledger().observe(&self.context.rooms.newest(room.clone()), now);
-        }
-        for room in rooms {
+        gone.iter().for_each(|uid| self.forget(uid));
+        rooms.into_iter().map(|room| self.learn(room)).collect()
+    }
+
+    async fn rooms_listed(&self) {
+        for room in self.learn_all() {
             self.queue_room(ObjectRef::from_obj(room.as_ref())).await;
         }
     }
@@ -284,13 +302,11 @@ impl Dispatcher {
 
     async fn pods_listed(&self) {
         let shown = self.context.caches.pods.state();
-        let present: BTreeSet<PodKey> = shown.iter().filter_map(|pod| pods::key_of(pod)).collect();
+        for key in self.farewell_to_all_but(&shown) {
+            self.queue_rooms_of(&key).await;
+        }
         for pod in shown {
             self.pod(pod).await;
-        }
-        for key in self.context.fleet.keys().into_iter().filter(|key| !present.contains(key)) {
-            self.context.fleet.farewell(&key);
-            self.queue_rooms_of(&key).await;
         }
         self.queue_all_pools().await;
     }

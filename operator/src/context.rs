@@ -104,8 +104,10 @@ impl Context {
     /// A pod of a pool by key, as new as it is known.
     #[must_use]
     pub fn pod(&self, key: &PodKey) -> Option<Arc<Pod>> {
-        let shown = self.caches.pods.get(&ObjectRef::new(&key.name).within(&key.namespace))?;
-        Some(self.pods.newest(shown))
+        match self.caches.pods.get(&ObjectRef::new(&key.name).within(&key.namespace)) {
+            Some(shown) => Some(self.pods.newest(shown)),
+            None => self.pods.unshown(&(key.namespace.clone(), key.name.clone()), Instant::now()),
+        }
     }
 
     /// All pods of pools, those included that were made a moment ago.
@@ -210,26 +212,34 @@ impl Context {
         })
     }
 
-    /// All pools and pods as the planner sees them.
+    /// All pools of role Media and their pods as the planner sees them.
     #[must_use]
     pub fn fleet_view(&self, ledger: &Ledger, now: Timestamp) -> FleetView {
-        let pools: Vec<Arc<RelayPool>> =
-            self.caches.pools.state().into_iter().filter(|pool| pool.metadata.deletion_timestamp.is_none()).collect();
         let pods = self.media_pods().iter().filter_map(|pod| self.pod_view(pod, ledger, now)).collect();
-        let (media, relays): (Vec<_>, Vec<_>) = pools.iter().partition(|pool| pool.spec.role == Role::Media);
-        let relay = |pool: &Arc<RelayPool>| RelayPoolView {
-            ready: self.relays.ready(&pool.namespace().unwrap_or_default(), &pool.name_any()),
-            pool: pool_view(pool),
-        };
-        FleetView {
-            pools: media.into_iter().map(|pool| pool_view(pool)).collect(),
-            pods,
-            relay_pools: relays.into_iter().map(relay).collect(),
-        }
-        .sorted()
+        FleetView { pools: self.pools_of(Role::Media).map(|pool| pool_view(&pool)).collect(), pods }.sorted()
     }
 
-    fn pod_view(&self, pod: &Pod, ledger: &Ledger, now: Timestamp) -> Option<PodView> {
+    /// All pools of role TURN as the planner sees them, by namespace and name.
+    #[must_use]
+    pub fn relay_pools(&self) -> Vec<RelayPoolView> {
+        let view = |pool: Arc<RelayPool>| RelayPoolView {
+            ready: self.relays.ready(&pool.namespace().unwrap_or_default(), &pool.name_any()),
+            pool: pool_view(&pool),
+        };
+        let mut views: Vec<RelayPoolView> = self.pools_of(Role::Turn).map(view).collect();
+        views.sort_by(|a, b| (&a.pool.namespace, &a.pool.name).cmp(&(&b.pool.namespace, &b.pool.name)));
+        views
+    }
+
+    /// Pools of a role that are not being deleted.
+    fn pools_of(&self, role: Role) -> impl Iterator<Item = Arc<RelayPool>> {
+        let pools = self.caches.pools.state().into_iter();
+        pools.filter(move |pool| pool.spec.role == role && pool.metadata.deletion_timestamp.is_none())
+    }
+
+    /// A pod as the planner sees it; `None`: there is none, or its pool is gone.
+    #[must_use]
+    pub fn pod_view(&self, pod: &Pod, ledger: &Ledger, now: Timestamp) -> Option<PodView> {
         let key = pods::key_of(pod)?;
         let pool = self.pool(&key.namespace, pods::pool_of(pod)?)?;
         let node: NodeView = self.fleet.view(&key);

@@ -11,7 +11,7 @@ use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::nodes::Fleet;
 use crate::overlay::Overlay;
-use crate::relays::Relays;
+use crate::relays::{Keeper, Relays};
 use crate::settings::Settings;
 use crate::{pools, rooms};
 use futures_util::{FutureExt, Stream, StreamExt};
@@ -107,10 +107,11 @@ pub async fn run(
         () = dispatcher.stand_by(&mut news) => {}
         () = stop.requested() => return Ok(()),
     }
-    context.identities.begin(&context).await?;
-    catch_up(&context).await?;
+    let identities = async { context.identities.begin(&context).await.map_err(LeadError::from) };
+    let keeper = async { Ok(Keeper::begin(context.clone()).await) };
+    let ((), (), keeper) = tokio::try_join!(identities, catch_up(&context), keeper)?;
     listen(&mut tasks, &context, &stop).await?;
-    tasks.spawn(dispatcher.run(news));
+    tasks.spawn(dispatcher.run(news, keeper));
     stop.requested().await;
     tasks.shutdown().await;
     Ok(())

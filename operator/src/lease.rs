@@ -18,7 +18,7 @@ use plenum_runtime::client::ControlClient;
 use plenum_runtime::shutdown::Shutdown;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{MissedTickBehavior, sleep_until, timeout_at};
 
 pub use decide::{Claim, LeaseSeen, claim};
 pub use leadership::{Leadership, NotLeader};
@@ -83,13 +83,7 @@ impl Elector {
     /// `None`: shutdown came first.
     pub async fn acquire(&self, shutdown: &Shutdown, looked: impl Fn(bool)) -> Option<Lease> {
         let mut seen: Option<LeaseSeen> = None;
-        let mut ticks = tokio::time::interval(LOOK_EVERY);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            tokio::select! {
-                _ = ticks.tick() => {}
-                () = shutdown.requested() => return None,
-            }
             match self.try_acquire(&mut seen).await {
                 Ok(Some(won)) => {
                     looked(true);
@@ -101,15 +95,33 @@ impl Elector {
                     tracing::warn!(error = %crate::errors::chain(&error), "looking at the lease failed");
                 }
             }
-            self.probe(seen.as_mut()).await;
+            tokio::select! {
+                () = self.wait(seen.as_mut()) => {}
+                () = shutdown.requested() => return None,
+            }
         }
     }
 
-    async fn probe(&self, seen: Option<&mut LeaseSeen>) {
-        let (Some(seen), Some(control)) = (seen, self.control.get()) else { return };
-        if let Some(leader) = seen.leader.clone() {
-            seen.probed(probe::answers(control, &leader).await);
+    /// Probes the leader, and waits for the time of the next look.
+    async fn wait(&self, mut seen: Option<&mut LeaseSeen>) {
+        let looked = Instant::now();
+        if let Some(seen) = seen.as_deref_mut()
+            && let (Some(leader), Some(control)) = (seen.leader.clone(), self.control.get())
+        {
+            let next = self.next_look(Some(seen), looked);
+            if let Ok(answered) = timeout_at(next.into(), probe::answers(control, &leader)).await {
+                seen.probed(answered);
+            }
         }
+        sleep_until(self.next_look(seen.as_deref(), looked).into()).await;
+    }
+
+    /// Soon, and at the moment in which the lease becomes free if that is sooner.
+    fn next_look(&self, seen: Option<&LeaseSeen>, looked: Instant) -> Instant {
+        let next = looked + LOOK_EVERY;
+        seen.map(|seen| seen.free_from(&self.identity))
+            .filter(|free| *free > looked)
+            .map_or(next, |free| free.min(next))
     }
 
     async fn try_acquire(&self, seen: &mut Option<LeaseSeen>) -> Result<Option<Lease>, LeaseError> {

@@ -52,9 +52,10 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Takes a room as the API server has it. A provisional binding stays until its write is settled.
-    pub fn observe(&mut self, room: &Room, now: Instant) {
-        let Some(uid) = uid_of(room) else { return };
+    /// Takes a room as the API server has it. A provisional binding stays until its write is settled. Returns the pod whose
+    /// binding has ended by it.
+    pub fn observe(&mut self, room: &Room, now: Instant) -> Option<PodKey> {
+        let uid = uid_of(room)?;
         let epoch = Epoch(room.epoch());
         let name = RoomName {
             namespace: room.metadata.namespace.clone().unwrap_or_default(),
@@ -63,11 +64,16 @@ impl Ledger {
         let entry = self.rooms.entry(uid.clone()).or_insert_with(|| Entry::new(name, now));
         entry.closed = room.spec.desired_state == DesiredState::Closed;
         if entry.provisional && epoch < entry.last_epoch {
-            return;
+            return None;
         }
         entry.provisional = false;
         entry.last_epoch = epoch;
-        self.rebind(&uid, bound_of(room), reserve_of(room));
+        let bound = bound_of(room);
+        if entry.bound.is_none() && bound.is_some() {
+            // Another leader has bound it: how long that took is not for this one to say.
+            entry.first_seen = None;
+        }
+        self.rebind(&uid, bound, reserve_of(room))
     }
 
     /// The write of a provisional binding failed: back to what the API server has.
@@ -88,12 +94,11 @@ impl Ledger {
         }
     }
 
-    /// The room is deleted.
+    /// The room is deleted. Returns the pod that it was bound to.
     pub fn forget(&mut self, uid: &RoomUid, now: Instant) -> Option<PodKey> {
         self.deleted.retain(|_, at| now.saturating_duration_since(*at) < REMEMBER_DELETED);
         self.deleted.insert(uid.clone(), now);
-        let pod = self.rooms.get(uid).and_then(|entry| entry.bound.as_ref()).map(|bound| bound.pod.clone());
-        self.rebind(uid, None, 0);
+        let pod = self.rebind(uid, None, 0);
         self.rooms.remove(uid);
         pod
     }
@@ -106,8 +111,12 @@ impl Ledger {
         missing
     }
 
-    fn rebind(&mut self, uid: &RoomUid, bound: Option<Bound>, reserve: i64) {
-        let Some(entry) = self.rooms.get_mut(uid) else { return };
+    /// Returns the pod whose binding ends by it.
+    fn rebind(&mut self, uid: &RoomUid, bound: Option<Bound>, reserve: i64) -> Option<PodKey> {
+        let entry = self.rooms.get_mut(uid)?;
+        if entry.bound == bound && entry.reserve == reserve {
+            return None;
+        }
         if let Some(old) = &entry.bound
             && let Some(on_pod) = self.by_pod.get_mut(&old.pod)
         {
@@ -116,13 +125,12 @@ impl Ledger {
                 self.by_pod.remove(&old.pod);
             }
         }
-        if entry.bound != bound {
-            entry.begin(bound.clone());
-        }
+        let left = if entry.bound == bound { None } else { entry.begin(bound.clone()) };
         entry.reserve = reserve;
         if let Some(bound) = bound {
             self.by_pod.entry(bound.pod).or_default().add(uid, entry);
         }
+        left.map(|bound| bound.pod)
     }
 
     /// Takes a pod's word about a room. Returns the room's name when something changed that status shows.

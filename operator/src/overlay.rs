@@ -16,6 +16,12 @@ pub fn key_of<K: ResourceExt>(object: &K) -> Key {
     (object.namespace().unwrap_or_default(), object.name_any())
 }
 
+/// Namespace and name, to compare by.
+fn name_of<K: Resource>(object: &K) -> (Option<&str>, Option<&str>) {
+    let meta = object.meta();
+    (meta.namespace.as_deref(), meta.name.as_deref())
+}
+
 /// Objects of one kind as this process wrote them last.
 pub struct Overlay<K> {
     written: Mutex<HashMap<Key, (Arc<K>, Instant)>>,
@@ -64,6 +70,13 @@ impl<K: Resource<DynamicType = ()>> Overlay<K> {
         }
     }
 
+    /// One that was written and that no watch has shown so far.
+    pub fn unshown(&self, key: &Key, now: Instant) -> Option<Arc<K>> {
+        let written = self.lock();
+        let fresh = |at: &Instant| now.saturating_duration_since(*at) < FORGET_AFTER;
+        written.get(key).filter(|(_, at)| fresh(at)).map(|(own, _)| own.clone())
+    }
+
     /// All objects: `shown`, each as new as it is known, and those that were written and not shown yet.
     pub fn merged(&self, shown: Vec<Arc<K>>, now: Instant) -> Vec<Arc<K>> {
         let mut written = self.lock();
@@ -77,7 +90,7 @@ impl<K: Resource<DynamicType = ()>> Overlay<K> {
             })
             .collect();
         all.extend(rest.into_values());
-        all.sort_by_key(|object| key_of(object.as_ref()));
+        all.sort_by(|a, b| name_of(a.as_ref()).cmp(&name_of(b.as_ref())));
         all
     }
 
@@ -123,6 +136,8 @@ mod tests {
         let now = Instant::now();
         overlay.wrote(pod("new", "5"), now);
         assert_eq!(overlay.merged(vec![pod("old", "1")], now).len(), 2);
+        let unshown = |name: &str, now| overlay.unshown(&("a".into(), name.into()), now).is_some();
+        assert!(unshown("new", now) && !unshown("old", now) && !unshown("new", now + FORGET_AFTER));
         overlay.gone(&pod("new", "6"));
         assert_eq!(overlay.merged(vec![pod("old", "1")], now).len(), 1);
         overlay.wrote(pod("new", "7"), now);

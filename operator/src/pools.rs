@@ -72,7 +72,7 @@ async fn steps(pool: Arc<RelayPool>, context: &Arc<Context>) -> Result<Action, P
     let Some(observed) = observe::observe(context, pool) else { return Ok(Action::await_change()) };
     let applied = match validate::validate(context, &observed) {
         Ok(valid) => {
-            let actions = plan_pool(&valid.wish, &observed.planner_pods(), Timestamp::now().as_second());
+            let actions = plan_pool(&valid.wish, &observed.planned, Timestamp::now().as_second());
             apply::apply(context, &observed, &valid, actions).await?
         }
         Err(invalid) => apply::Applied::invalid(invalid),

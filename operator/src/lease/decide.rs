@@ -45,6 +45,17 @@ impl LeaseSeen {
     pub fn probed(&mut self, answered: bool) {
         self.missed = if answered { 0 } else { self.missed.saturating_add(1) };
     }
+
+    /// When the lease may be taken by `identity`, unless it is renewed or its holder answers before. A lease under this
+    /// process's own name is one of its former life (pod names are unique): it takes that at once, but as a new term.
+    #[must_use]
+    pub fn free_from(&self, identity: &str) -> Instant {
+        if self.holder.is_empty() || self.holder == identity {
+            return self.since;
+        }
+        // Silence alone is no death: a leader that renews leads, whoever cannot reach it.
+        self.since + if self.missed >= PROBES { DESERTED_AFTER } else { DURATION }
+    }
 }
 
 /// What to do.
@@ -59,19 +70,15 @@ pub enum Claim {
     Wait,
 }
 
-/// Decides at `now`. A lease under this process's own name is one of its former life (pod names are unique): it takes
-/// that at once, but as a new term. `first_term` is for a Lease that does not exist.
+/// Decides at `now`. `first_term` is for a Lease that does not exist.
 #[must_use]
 pub fn claim(seen: Option<&LeaseSeen>, identity: &str, now: Instant, first_term: i32) -> Claim {
-    let Some(seen) = seen else { return Claim::Take { transitions: first_term } };
-    let unrenewed = now.saturating_duration_since(seen.since);
-    let free = seen.holder.is_empty() || seen.holder == identity;
-    // Silence alone is no death: a leader that renews leads, whoever cannot reach it.
-    let deserted = seen.missed >= PROBES && unrenewed >= DESERTED_AFTER;
-    if free || deserted || unrenewed >= DURATION {
-        Claim::Take { transitions: seen.transitions.saturating_add(1) }
-    } else {
-        Claim::Wait
+    match seen {
+        None => Claim::Take { transitions: first_term },
+        Some(seen) if now >= seen.free_from(identity) => {
+            Claim::Take { transitions: seen.transitions.saturating_add(1) }
+        }
+        Some(_) => Claim::Wait,
     }
 }
 
@@ -140,6 +147,14 @@ mod tests {
         assert_eq!(claim(Some(&seen), "a", early - Duration::from_millis(1), FIRST), Claim::Wait);
         assert_eq!(claim(Some(&seen), "a", early, FIRST), Claim::Take { transitions: 5 });
         assert_eq!(claim(Some(&silent(PROBES - 1, start)), "a", early, FIRST), Claim::Wait, "two misses may be chance");
+    }
+
+    #[test]
+    fn who_waits_knows_when_a_lease_is_free_and_a_third_miss_brings_it_nearer() {
+        let start = Instant::now();
+        assert_eq!(silent(PROBES - 1, start).free_from("a"), start + DURATION);
+        assert_eq!(silent(PROBES, start).free_from("a"), start + DESERTED_AFTER);
+        assert_eq!(silent(0, start).free_from("b"), start, "its own, of a former life");
     }
 
     #[test]

@@ -65,14 +65,15 @@ impl Entry {
         }
     }
 
-    /// Another binding, or none: what the last pod said is over.
-    pub(super) fn begin(&mut self, bound: Option<Bound>) {
-        self.bound = bound;
+    /// Another binding, or none: what the last pod said is over. Returns the last binding.
+    pub(super) fn begin(&mut self, bound: Option<Bound>) -> Option<Bound> {
+        let last = std::mem::replace(&mut self.bound, bound);
         self.load = RoomLoad { peak: self.load.peak, ..RoomLoad::default() };
         self.relayed.clear();
         self.reported = false;
         self.granted = None;
         self.declined = 0;
+        last
     }
 
     /// What the room takes of its pod.

@@ -114,3 +114,26 @@ fn a_grant_is_sent_again_to_another_start_or_with_other_limits() {
     ledger.grant_ended(&pod("x"), &uid("r"));
     assert!(ledger.needs_grant(&grant, &one));
 }
+
+#[test]
+fn the_pod_that_a_room_leaves_is_named_once() {
+    let (mut ledger, now) = (Ledger::default(), Instant::now());
+    assert_eq!(ledger.observe(&room("r", Some(("x", 1)), 1), now), None);
+    assert_eq!(ledger.observe(&room("r", Some(("x", 1)), 1), now), None);
+    assert_eq!(ledger.observe(&room("r", Some(("y", 2)), 2), now), Some(pod("x")));
+    assert_eq!(ledger.observe(&room("r", Some(("y", 2)), 2), now), None);
+    assert_eq!(ledger.forget(&uid("r"), now), Some(pod("y")));
+}
+
+#[test]
+fn only_bindings_of_this_leader_are_timed() {
+    let (mut ledger, now) = (Ledger::default(), Instant::now());
+    for name in ["own", "others"] {
+        ledger.observe(&room(name, None, 0), now);
+    }
+    ledger.reserve(&uid("own"), bound("x", 1), 3);
+    ledger.settle(&room("own", Some(("x", 1)), 1), now);
+    ledger.observe(&room("others", Some(("x", 1)), 1), now);
+    let timed = |ledger: &mut Ledger, name: &str| ledger.take_first_seen(&uid(name)).is_some();
+    assert!(timed(&mut ledger, "own") && !timed(&mut ledger, "own") && !timed(&mut ledger, "others"));
+}

@@ -60,9 +60,8 @@ pub(super) async fn run(
             }
         }
         let exchange = Exchange { context: &context, node: &node };
-        let asked = Instant::now();
-        exchange.run(grants, due).await;
-        if due && asked.elapsed() >= TIMEOUT && (1..DEAD_AFTER).contains(&node.state().contact().missed) {
+        let silent = exchange.run(grants, due).await;
+        if silent && node.state().contact().missed < DEAD_AFTER {
             ticks.reset_after(AGAIN);
         }
         if exchange.is_over() {
@@ -88,16 +87,24 @@ pub(super) struct Exchange<'a> {
 }
 
 impl Exchange<'_> {
-    async fn run(&self, grants: Vec<PendingGrant>, due: bool) {
+    /// True: the pod was silent. That counts as a missed poll even if the poll was not due: time that a kick or a grant
+    /// takes must not put off the verdict.
+    async fn run(&self, grants: Vec<PendingGrant>, due: bool) -> bool {
         let doubtful = due && self.node.state().contact().missed >= DOUBT_AFTER;
-        let (answered, votes) = if doubtful {
-            tokio::join!(self.speak(grants), reach::ask(self.context, self.node))
-        } else {
-            (self.speak(grants).await, health::Votes::default())
+        let spoken = async {
+            let asked = Instant::now();
+            let answered = self.speak(grants).await;
+            (answered, !answered && asked.elapsed() >= TIMEOUT)
         };
-        if due && !answered {
+        let ((answered, silent), votes) = if doubtful {
+            tokio::join!(spoken, reach::ask(self.context, self.node))
+        } else {
+            (spoken.await, health::Votes::default())
+        };
+        if silent || (due && !answered) {
             self.missed(votes).await;
         }
+        silent
     }
 
     /// True: the pod answered.

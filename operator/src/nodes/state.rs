@@ -5,7 +5,7 @@ use super::relay_state::RelayState;
 use plenum_api::pool::Role;
 use plenum_protocol::control::{Grant, MAX_GRANTS, NodeConfig, Revocation, RoomState, SyncReport, SyncRequest};
 use plenum_protocol::ids::{BootId, Epoch, RoomUid, Term};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is known of one pod.
 #[derive(Debug, Clone)]
@@ -157,7 +157,7 @@ impl NodeState {
         }
         let came_back = self.contact.heard(Heard { boot: boot_id, configured, version: state_version, whole });
         if whole {
-            let held: Vec<&RoomUid> = rooms.iter().map(|room| &room.uid).collect();
+            let held: BTreeSet<&RoomUid> = rooms.iter().map(|room| &room.uid).collect();
             effect.ended.extend(self.rooms.keys().filter(|uid| !held.contains(uid)).cloned());
             self.rooms.clear();
         }

@@ -1,6 +1,6 @@
 //! Which TURN pools a room's clients may use. The pod is chosen by a gateway when somebody joins.
 
-use super::views::{FleetView, RelayPoolView, ValidRoom};
+use super::views::{RelayPoolView, ValidRoom};
 use plenum_api::conditions::{Truth, Verdict};
 use plenum_api::room::{MAX_RELAY_POOLS, RelayPolicy, RelayPoolRef};
 
@@ -23,11 +23,11 @@ impl RelayPlan {
     }
 }
 
-/// Plans the relays of one room.
+/// Plans the relays of one room. `pools` are those of role TURN that are not being deleted, by namespace and name.
 #[must_use]
-pub fn plan_relays(room: &ValidRoom, fleet: &FleetView) -> RelayPlan {
+pub fn plan_relays(room: &ValidRoom, pools: &[RelayPoolView]) -> RelayPlan {
     let wanted: Vec<&RelayPoolView> =
-        fleet.relay_pools.iter().filter(|relay| room.relay_selector.matches(&relay.pool.labels)).collect();
+        pools.iter().filter(|relay| room.relay_selector.matches(&relay.pool.labels)).collect();
     let admits = |relay: &&RelayPoolView| relay.pool.admits(&room.namespace, &room.namespace_labels);
     let admitting: Vec<&RelayPoolView> = wanted.iter().filter(|relay| admits(relay)).copied().collect();
     let inside: Vec<&RelayPoolView> =
@@ -40,7 +40,7 @@ pub fn plan_relays(room: &ValidRoom, fleet: &FleetView) -> RelayPlan {
             "relay.policy is Never: clients reach the media pod themselves or not at all",
         )
     } else if wanted.is_empty() {
-        missing("NoRelayPool", no_pool(room, fleet), room)
+        missing("NoRelayPool", no_pool(room, pools.len()), room)
     } else if admitting.is_empty() {
         missing("PoolNotPermitted", not_permitted(room, &wanted), room)
     } else if inside.is_empty() {
@@ -70,14 +70,13 @@ fn missing(reason: &'static str, problem: String, room: &ValidRoom) -> Verdict {
     Verdict::new(Truth::False, reason, format!("{meaning}: {problem}"))
 }
 
-fn no_pool(room: &ValidRoom, fleet: &FleetView) -> String {
-    if fleet.relay_pools.is_empty() {
+fn no_pool(room: &ValidRoom, many: usize) -> String {
+    if many == 0 {
         return "there is no RelayPool with role TURN in the cluster: apply one".to_owned();
     }
     if room.relay_selector.is_empty() {
         return "no RelayPool with role TURN can be used: look at their condition Accepted".to_owned();
     }
-    let many = fleet.relay_pools.len();
     format!("relay.poolSelector matches none of {many} RelayPools with role TURN: change it, or label a pool")
 }
 
@@ -111,15 +110,15 @@ mod tests {
     use plenum_api::selector::Selector;
     use std::collections::BTreeMap;
 
-    fn relays(ready: &[u32]) -> FleetView {
+    fn relays(ready: &[u32]) -> Vec<RelayPoolView> {
         let view = |(index, ready): (usize, &u32)| RelayPoolView {
             pool: pool(&format!("turn-{index}"), if index == 0 { "eu-west" } else { "us-east" }),
             ready: *ready,
         };
-        FleetView { relay_pools: ready.iter().enumerate().map(view).collect(), ..FleetView::default() }
+        ready.iter().enumerate().map(view).collect()
     }
 
-    fn reason(room: &ValidRoom, fleet: &FleetView) -> (&'static str, bool) {
+    fn reason(room: &ValidRoom, fleet: &[RelayPoolView]) -> (&'static str, bool) {
         let plan = plan_relays(room, fleet);
         (plan.verdict.reason, plan.blocks())
     }
@@ -147,7 +146,7 @@ mod tests {
     #[test]
     fn pools_that_do_not_admit_the_room_are_not_its_own() {
         let mut fleet = relays(&[1, 1]);
-        for relay in &mut fleet.relay_pools {
+        for relay in &mut fleet {
             relay.pool.allowed.from = NamespacesFrom::Same;
             relay.pool.namespace = "elsewhere".into();
         }

@@ -1,7 +1,7 @@
 //! What is to happen to one room.
 
 use super::place::{Choice, Unplaced, place, worth_a_wait};
-use super::views::{FleetView, PodKey, PodState, ValidRoom};
+use super::views::{FleetView, PodKey, PodState, PodView, ValidRoom};
 use plenum_api::room::Binding;
 use plenum_protocol::ids::{BootId, Epoch};
 
@@ -98,15 +98,21 @@ pub enum RoomPlan {
     Close,
 }
 
-/// Plans one room.
+/// Plans one room. `pod` is the one that it is bound to, if that is there. `fleet` is asked only when the room needs a
+/// place: one that stays where it is needs no look at all the others.
 #[must_use]
-pub fn plan_room(room: &ValidRoom, seen: &RoomSeen, fleet: &FleetView) -> RoomPlan {
+pub fn plan_room(
+    room: &ValidRoom,
+    seen: &RoomSeen,
+    pod: Option<&PodView>,
+    fleet: impl FnOnce() -> FleetView,
+) -> RoomPlan {
     if !room.open {
         return RoomPlan::Close;
     }
     match &seen.bound {
-        None => plan_unbound(room, seen, fleet),
-        Some(bound) => plan_bound(room, seen, bound, fleet),
+        None => plan_unbound(room, seen, &fleet()),
+        Some(bound) => plan_bound(room, seen, (bound, pod), fleet),
     }
 }
 
@@ -125,9 +131,14 @@ fn plan_unbound(room: &ValidRoom, seen: &RoomSeen, fleet: &FleetView) -> RoomPla
     }
 }
 
-fn plan_bound(room: &ValidRoom, seen: &RoomSeen, bound: &Bound, fleet: &FleetView) -> RoomPlan {
-    let Some(pod) = fleet.pod(&bound.pod) else {
-        return match place(room, fleet, None) {
+fn plan_bound(
+    room: &ValidRoom,
+    seen: &RoomSeen,
+    (bound, pod): (&Bound, Option<&PodView>),
+    fleet: impl FnOnce() -> FleetView,
+) -> RoomPlan {
+    let Some(pod) = pod else {
+        return match place(room, &fleet(), None) {
             Ok(choice) => bind(seen, choice, Cause::PodLost),
             Err(unplaced) => RoomPlan::Unplaced(unplaced),
         };
@@ -144,7 +155,7 @@ fn plan_bound(room: &ValidRoom, seen: &RoomSeen, bound: &Bound, fleet: &FleetVie
         PodState::Draining => return RoomPlan::Endure { lost: false, unplaced: None },
         PodState::Ready | PodState::NotReady => return RoomPlan::Keep,
     };
-    match place(room, fleet, None) {
+    match place(room, &fleet(), None) {
         Ok(choice) => bind(seen, choice, cause),
         Err(unplaced) if restarted || matches!(cause, Cause::PodDeclined | Cause::RegionForbidden) => {
             RoomPlan::Unplaced(unplaced)

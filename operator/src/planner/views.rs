@@ -105,17 +105,14 @@ pub struct FleetView {
     pub pools: Vec<PoolView>,
     /// Their pods.
     pub pods: Vec<PodView>,
-    /// Pools of role TURN that are not being deleted.
-    pub relay_pools: Vec<RelayPoolView>,
 }
 
 impl FleetView {
-    /// Sorts the lists, so that the order of maps never leaks into a plan.
+    /// Sorts both lists, so that the order of maps never leaks into a plan.
     #[must_use]
     pub fn sorted(mut self) -> Self {
         self.pools.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
         self.pods.sort_by(|a, b| a.key.cmp(&b.key));
-        self.relay_pools.sort_by(|a, b| (&a.pool.namespace, &a.pool.name).cmp(&(&b.pool.namespace, &b.pool.name)));
         self
     }
 

@@ -24,6 +24,8 @@ pub(super) struct Observed {
     pub(super) pool: Arc<RelayPool>,
     pub(super) namespace: String,
     pub(super) pods: Vec<ObservedPod>,
+    /// The pods as the planner sees them, by name.
+    pub(super) planned: Vec<PoolPod>,
 }
 
 /// `None`: nothing to do, since the pool is being deleted: garbage collection takes its pods.
@@ -34,9 +36,10 @@ pub(super) fn observe(context: &Context, pool: Arc<RelayPool>) -> Option<Observe
     }
     let namespace = pool.namespace()?;
     let uid = pool.uid()?;
-    let ledger = context.ledger();
     let mut found = Vec::new();
-    for pod in context.pool_pods() {
+    let all = context.pool_pods();
+    let ledger = context.ledger();
+    for pod in all {
         let mine = pod.owner_references().iter().any(|owner| owner.controller == Some(true) && owner.uid == uid);
         let Some(key) = pods::key_of(&pod).filter(|key| mine && key.namespace == namespace) else { continue };
         let view = context.fleet.view(&key);
@@ -47,7 +50,8 @@ pub(super) fn observe(context: &Context, pool: Arc<RelayPool>) -> Option<Observe
         found.push(ObservedPod { key, pod, view, load });
     }
     drop(ledger);
-    Some(Observed { pool, namespace, pods: found })
+    let planned = found.iter().map(ObservedPod::planner_pod).collect();
+    Some(Observed { pool, namespace, pods: found, planned })
 }
 
 /// Allocations of a TURN pod. One that serves and has not told this leader how many it has is not empty.
@@ -55,13 +59,6 @@ fn relay_load(pod: &Pod, view: &NodeView) -> PodLoad {
     let untold = i64::from(pods::is_ready(pod));
     let allocations = if view.dead { 0 } else { view.allocations.unwrap_or(untold) };
     PodLoad { rooms: 0, used: allocations, participants: allocations }
-}
-
-impl Observed {
-    /// The pods as the planner sees them, by name.
-    pub(super) fn planner_pods(&self) -> Vec<PoolPod> {
-        self.pods.iter().map(ObservedPod::planner_pod).collect()
-    }
 }
 
 impl ObservedPod {

@@ -42,20 +42,16 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Nothing is read yet.
-    #[must_use]
-    pub fn new(context: Arc<Context>) -> Self {
-        Self { context, directory: Directory::default(), began: Instant::now(), looked: None, looks: 0 }
-    }
-
-    /// What a new leader reads before it judges any room: the relays that the last one found ready.
-    pub async fn begin(&mut self) {
-        match self.directory.current(&self.context).await {
-            Ok(directory) => _ = self.context.relays.set_ready(ready(&directory)),
+    /// Reads what a new leader needs before it judges any room: the relays that the last one found ready.
+    pub async fn begin(context: Arc<Context>) -> Self {
+        let mut directory = Directory::default();
+        match directory.current(&context).await {
+            Ok(directory) => _ = context.relays.set_ready(ready(&directory)),
             Err(error) => {
                 tracing::warn!(error = %crate::errors::chain(&error), "reading the directory of relays failed");
             }
         }
+        Self { context, directory, began: Instant::now(), looked: None, looks: 0 }
     }
 
     /// Works until its task is ended.

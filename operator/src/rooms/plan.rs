@@ -26,11 +26,16 @@ pub(super) enum Planned {
 pub(super) fn plan(context: &Context, observed: &Observed, valid: &ValidRoom) -> (Planned, RelayPlan) {
     let mut ledger = context.ledger();
     let now = Instant::now();
-    ledger.observe(&observed.room, now);
+    if let Some(left) = ledger.observe(&observed.room, now) {
+        context.fleet.kick(&left);
+    }
     let seen = ledger.seen(&observed.uid, now);
-    let fleet = context.fleet_view(&ledger, Timestamp::now());
-    let relays = plan_relays(valid, &fleet);
-    let planned = match (plan_room(valid, &seen, &fleet), seen.bound) {
+    let relays = plan_relays(valid, &context.relay_pools());
+    let clock = Timestamp::now();
+    let pod = seen.bound.as_ref().and_then(|bound| context.pod(&bound.pod));
+    let pod = pod.and_then(|pod| context.pod_view(&pod, &ledger, clock));
+    let plan = plan_room(valid, &seen, pod.as_ref(), || context.fleet_view(&ledger, clock));
+    let planned = match (plan, seen.bound) {
         (RoomPlan::Bind { choice, epoch, cause }, _) => {
             let bound = Bound { pod: choice.pod, boot: choice.boot, epoch };
             ledger.reserve(&observed.uid, bound.clone(), valid.reserve());

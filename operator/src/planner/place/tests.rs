@@ -53,7 +53,7 @@ fn fleet() -> FleetView {
     let (west, north, east) = (pool("west", "eu-west"), pool("north", "eu-north"), pool("east", "us-east"));
     let pods =
         vec![pod("west-0", &west, 50), pod("west-1", &west, 20), pod("north-0", &north, 0), pod("east-0", &east, 10)];
-    FleetView { pools: vec![west, north, east], pods, ..FleetView::default() }.sorted()
+    FleetView { pools: vec![west, north, east], pods }.sorted()
 }
 
 fn chosen(room: &ValidRoom, fleet: &FleetView) -> String {
@@ -176,7 +176,7 @@ fn any_fleet() -> impl proptest::strategy::Strategy<Value = FleetView> {
                 ..pod(&format!("pod-{index:02}"), &pools[owner], used)
             })
             .collect();
-        FleetView { pools, pods, ..FleetView::default() }.sorted()
+        FleetView { pools, pods }.sorted()
     })
 }
 

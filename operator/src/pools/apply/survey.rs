@@ -10,7 +10,7 @@ use plenum_api::pool::ExposureType;
 
 pub(super) fn survey(context: &Context, observed: &Observed, valid: &ValidPool) -> Applied {
     let mut applied = Applied { wanted: valid.wish.replicas, slots: usize::from(valid.wish.slots), ..Applied::empty() };
-    for pod in observed.planner_pods().iter().filter(|pod| !pod.terminating && !pod.finished) {
+    for pod in observed.planned.iter().filter(|pod| !pod.terminating && !pod.finished) {
         if pod.draining_since.is_some() {
             applied.draining += 1;
             continue;
