@@ -216,5 +216,7 @@ fn schemas() -> Vec<Case> {
         schema("a lifetime of less than ten minutes is refused", json!({ "maxLifetimeSeconds": 599 }))
             .refused("greater than or equal to 600"),
         schema("a realm with a quote is refused", json!({ "realm": "a\"b" })).refused("should match"),
+        schema("a realm may be as long as the pods take it", json!({ "realm": "r".repeat(64) })),
+        schema("a realm that the pods would refuse is refused", json!({ "realm": "r".repeat(65) })).refused("Too long"),
     ]
 }

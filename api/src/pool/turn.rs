@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase", default)]
 pub struct Turn {
     /// REALM that clients are asked for credentials of.
-    #[schemars(length(min = 1, max = 127), regex(pattern = "^[a-zA-Z0-9._-]+$"))]
+    #[schemars(length(min = 1, max = 64), regex(pattern = "^[a-zA-Z0-9._-]+$"))]
     pub realm: String,
     /// Ways in. Empty: UDP 3478 and TCP 3478.
     #[serde(skip_serializing_if = "Vec::is_empty")]
