@@ -11,7 +11,7 @@ help: ## List the targets
 rust:
 	@command -v cargo >/dev/null || { echo "Rust is missing: install it from https://rustup.rs (rust-toolchain.toml names the version)" >&2; exit 1; }
 	@command -v cc >/dev/null || { echo "A C compiler is missing: apt-get install -y build-essential" >&2; exit 1; }
-	@cargo build --locked --package xtask
+	@cargo build --locked --workspace --bin xtask # --package would build its dependencies with other features, once more
 
 .PHONY: up
 up: rust ## Start a Kubernetes (or use KUBECONFIG), install Plenum, open a room and print its URL
@@ -32,7 +32,7 @@ check: rust ## Format, clippy, generated files, tidy, licences
 .PHONY: fmt
 fmt: ## Format the Rust and Go code
 	@cargo fmt --all
-	@if command -v gofmt >/dev/null; then gofmt -w cluster; fi
+	@if command -v gofmt >/dev/null; then gofmt -w cluster e2e/foreign; fi
 
 .PHONY: unit
 unit: rust ## Unit tests of the Rust workspace

@@ -10,6 +10,8 @@ import { keepTransport } from './transport.js';
 /** Refusals of a join that trying again cannot mend. */
 const FINAL = new Set(['bad-request', 'unauthorized', 'forbidden', 'not-found']);
 const MOST_RESTARTS_NOTED = 200;
+/** Over what time the clients of a lost relay spread. */
+const LOSS_SPREAD_MILLIS = 250;
 const FIRST_FRAME_POLL_MILLIS = 50;
 const FIRST_FRAME_PATIENCE_MILLIS = 30000;
 
@@ -139,8 +141,7 @@ export class Call {
         this.#unpublished(round, message);
         break;
       case 'relayLost':
-        this.ice.lose(message.pod);
-        for (const session of [this.publisher, ...this.subscribers.values()]) session?.loseRelay(message.pod);
+        this.#loseRelay(round, message.pod);
         return;
       case 'rejoin':
         return this.#again(message.reason, Math.random() * (message.withinMillis ?? 500), 0, false);
@@ -155,6 +156,14 @@ export class Call {
         return;
     }
     this.#handlers.changed();
+  }
+
+  /** A relay is gone. Its clients spread, so that they do not ask for another one all at once. */
+  async #loseRelay(round, pod) {
+    this.ice.lose(pod);
+    await sleep(Math.random() * LOSS_SPREAD_MILLIS);
+    if (this.#round !== round) return;
+    for (const session of [this.publisher, ...this.subscribers.values()]) session?.loseRelay(pod);
   }
 
   #joined(round, message) {

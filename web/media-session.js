@@ -66,6 +66,7 @@ export class MediaSession extends EventTarget {
 
   /** Restarts ICE with new servers (RFC 9725 section 4.3.3); resolves when the node's new credentials are in place. */
   async restart(ice, signal) {
+    const { trouble } = this;
     this.relay = ice.relay;
     this.pc.setConfiguration({
       ...this.pc.getConfiguration(),
@@ -80,7 +81,7 @@ export class MediaSession extends EventTarget {
     const sdp = answerWith(this.pc.currentRemoteDescription.sdp, await response.text());
     signal.throwIfAborted();
     await this.pc.setRemoteDescription({ type: 'answer', sdp });
-    this.trouble = null;
+    if (this.trouble === trouble) this.trouble = null;
   }
 
   /** Whether the media goes by a relay, or did when there last was a path. */
@@ -104,9 +105,8 @@ export class MediaSession extends EventTarget {
     return selectedPair(report, [...report.values()]);
   }
 
-  /** The path must be given up: whoever keeps the transport hears of it. */
+  /** The path must be given up: whoever keeps the transport hears of it. During a restart that means the new path. */
   fail(reason) {
-    if (this.trouble) return;
     this.trouble = reason;
     this.dispatchEvent(new Event('trouble'));
   }
@@ -115,7 +115,7 @@ export class MediaSession extends EventTarget {
   async loseRelay(pod) {
     if (this.relay?.pod !== pod) return;
     const flows = ['connected', 'completed'].includes(this.pc.iceConnectionState);
-    if (flows && !(await this.isRelayed())) return;
+    if (flows && !this.seemsRelayed && !(await this.isRelayed())) return;
     if (this.relay?.pod === pod) this.fail(`relay ${pod} is gone`);
   }
 

@@ -8,8 +8,6 @@ const CONNECT_MILLIS = 10000;
 const RESTORE_MILLIS = 3500;
 /** A direct path that is cut off may come back by itself. */
 const GRACE_MILLIS = 1000;
-/** Over what time the clients of a lost relay spread. */
-const SPREAD_MILLIS = 250;
 const RETRY_MILLIS = 300;
 /** A relay from which nothing was heard for so long is lost: a node reports every second, browsers notice after five. */
 const SILENCE_MILLIS = 2500;
@@ -54,10 +52,9 @@ export async function keepTransport(session, ice, signal, restarting) {
     // A relay is to blame when the media went by it, or when nothing connected.
     if (blame && session.relay && (pc.iceConnectionState !== 'disconnected' || (await session.isRelayed()))) ice.lose(session.relay.pod);
     try {
-      if (session.trouble) await sleep(Math.random() * SPREAD_MILLIS, signal);
       await session.restart(await ice.get(FRESH_MILLIS), signal);
       blame = true;
-      await reach(up, RESTORE_MILLIS);
+      await reach(() => up() || session.trouble, RESTORE_MILLIS);
     } catch (error) {
       // The gateway's fault, or the node's.
       blame = false;

@@ -3,7 +3,7 @@
 use crate::cluster::ClusterProgram;
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tokio::process::Command;
 
 /// Variable that names the file.
@@ -38,6 +38,9 @@ pub struct Env {
     pub certutil: PathBuf,
     /// Directory with coturn's programs.
     coturn: PathBuf,
+    /// The client made with Pion; unset on another cluster.
+    #[serde(default)]
+    foreign_client: Option<PathBuf>,
     /// Root of the repository.
     pub repository: PathBuf,
     /// Where logs of failed tests go.
@@ -83,6 +86,14 @@ impl Env {
     #[must_use]
     pub fn coturn(&self, program: &str) -> PathBuf {
         self.coturn.join(program)
+    }
+
+    /// The client made with Pion.
+    ///
+    /// # Errors
+    /// It is built for the embedded cluster only.
+    pub fn foreign_client(&self) -> Result<&Path> {
+        self.foreign_client.as_deref().context("no foreign client was built")
     }
 
     /// Runs kubectl and returns what it prints.

@@ -11,6 +11,7 @@ pub mod diagnosis;
 pub mod door;
 pub mod env;
 pub mod epochs;
+pub mod foreign_client;
 pub mod grants;
 pub mod http;
 pub mod invariants;

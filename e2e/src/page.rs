@@ -150,6 +150,17 @@ pub struct Timings {
     pub first_frame: BTreeMap<String, f64>,
     /// Each time that everything was over.
     pub rejoins: Vec<Rejoin>,
+    /// Each time that a session looked for another path.
+    pub ice_restarts: Vec<IceRestart>,
+}
+
+/// A session looked for another path.
+#[derive(Debug, Clone, Deserialize)]
+pub struct IceRestart {
+    /// When.
+    pub at: f64,
+    /// Why.
+    pub reason: String,
 }
 
 /// Everything was over, and what became of it.

@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::{Node, Pod, Secret};
 use kube::{Api, ResourceExt};
 use plenum_api::room::RoomStatus;
 use plenum_api::{RelayPool, names};
+use plenum_protocol::ice::{IceServers, IceServersRequest};
 use plenum_protocol::relay::RelayDirectory;
 use plenum_protocol::turn::{Scope, Username, password};
 use serde_json::{Value, json};
@@ -28,6 +29,24 @@ pub fn turn_spec(region: &str, replicas: i32, port: u16) -> Value {
             {"name": "udp", "protocol": "UDP", "port": port}, {"name": "tcp", "protocol": "TCP", "port": port},
         ]},
     })
+}
+
+/// Lets a pool of [`turn_spec`] listen on `port` for TLS as well, with a certificate for the nodes of its region that
+/// browsers of the tests trust.
+///
+/// # Errors
+/// The API server refuses, or the region has no node.
+pub async fn listen_for_tls(scene: &Scene<'_>, spec: &mut Value, port: u16) -> Result<()> {
+    let region = spec["region"].as_str().context("the pool has no region")?;
+    let issued = scene.suite.authority.issue(&node_addresses(&scene.suite.kube, region).await?)?;
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": {"name": "relay-tls"},
+        "stringData": {"tls.crt": issued.certificate, "tls.key": issued.key},
+    });
+    scene.suite.kube.apply(&scene.namespace, secret).await?;
+    let listener = json!({"name": "tls", "protocol": "TLS", "port": port, "tlsSecretRef": {"name": "relay-tls"}});
+    spec["turn"]["listeners"].as_array_mut().context("listeners are a list")?.push(listener);
+    Ok(())
 }
 
 /// Spec of a Room in eu-west whose clients have the relays of this test.
@@ -152,6 +171,20 @@ pub fn credential(secret: &[u8], session: &str, scope: Option<Scope>, seconds: i
 pub async fn directory(kube: &Kube, system: &str) -> Result<RelayDirectory> {
     let text = secret_value(kube, system, names::SECRET_RELAYS, names::KEY_RELAYS).await?;
     serde_json::from_slice(&text).context("reading the directory of relays")
+}
+
+/// What a gateway tells somebody who asks for ICE servers of a room.
+///
+/// # Errors
+/// It refuses.
+pub async fn ice_servers(scene: &Scene<'_>, room: &str, region: Option<&str>, avoid: &[String]) -> Result<IceServers> {
+    let wish = IceServersRequest {
+        namespace: scene.namespace.clone(),
+        room: room.to_owned(),
+        region: region.map(str::to_owned),
+        avoid: avoid.to_vec(),
+    };
+    scene.suite.door(0)?.ice_servers(&scene.token(room, "asker").await?, &wish).await
 }
 
 /// Names of the pools in the Room's status.

@@ -10,6 +10,7 @@ mod dead_node;
 mod exposure;
 mod hostile_input;
 mod leadership;
+mod pion;
 mod placement;
 mod recovery;
 mod rooms_carry_media;
@@ -95,6 +96,7 @@ const TESTS: &[Test] = tests! {
         bad_turn_credentials_allocate_nothing,
     }
     EmbeddedCluster turn_foreign { foreign_clients_relay_by_udp_tcp_and_tls }
+    EmbeddedCluster pion { pion_publishes_and_watches_directly, pion_publishes_and_watches_by_relays_alone }
     EmbeddedCluster turn_ssrf { a_relay_reaches_nothing_inside_the_cluster }
     Cluster turn_recovery { a_rotated_turn_secret_drops_nobody, a_drained_relay_keeps_its_calls_until_they_end }
     EmbeddedCluster turn_recovery {

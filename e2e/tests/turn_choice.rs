@@ -8,33 +8,20 @@ use plenum_api::{RelayPool, Room, conditions};
 use plenum_e2e::call::{Call, MEDIA, READY};
 use plenum_e2e::kube::{has_condition, is_true};
 use plenum_e2e::page::Pair;
-use plenum_e2e::relays::{self, apply_pool, make_pool, node_address, pool_names, relayed_room, turn_spec};
+use plenum_e2e::relays::{self, apply_pool, ice_servers, make_pool, node_address, pool_names, relayed_room, turn_spec};
 use plenum_e2e::scene::Scene;
 use plenum_e2e::turn_client::{Credential, TurnClient};
 use plenum_e2e::wait::{Look, until};
-use plenum_protocol::ice::{IceServer, IceServers, IceServersRequest, IceTransportPolicy};
+use plenum_protocol::ice::{IceServer, IceServers, IceTransportPolicy};
 use plenum_protocol::turn::{Scope, Username};
 use reqwest::{Method, header};
 use serde_json::json;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::try_join;
 
 /// A pool's pods come or go, and the Rooms and gateways learn of it.
 const SOON: Duration = Duration::from_secs(60);
-
-fn wish(scene: &Scene<'_>, room: &str, region: Option<&str>, avoid: &[String]) -> IceServersRequest {
-    IceServersRequest {
-        namespace: scene.namespace.clone(),
-        room: room.to_owned(),
-        region: region.map(str::to_owned),
-        avoid: avoid.to_vec(),
-    }
-}
-
-async fn ice_servers(scene: &Scene<'_>, room: &str, region: Option<&str>, avoid: &[String]) -> Result<IceServers> {
-    let token = scene.token(room, "asker").await?;
-    scene.suite.door(0)?.ice_servers(&token, &wish(scene, room, region, avoid)).await
-}
 
 /// The one relay of an answer.
 fn relay_of(servers: &IceServers) -> Result<&IceServer> {
@@ -45,8 +32,10 @@ fn relay_of(servers: &IceServers) -> Result<&IceServer> {
 
 pub(crate) async fn a_client_gets_a_relay_near_itself(scene: &Scene<'_>) -> Result<()> {
     scene.suite.shared_pools().await?;
-    let here = make_pool(scene, "turn-eu", turn_spec("eu-west", 1, 13_200)).await?;
-    let there = make_pool(scene, "turn-us", turn_spec("us-east", 1, 13_200)).await?;
+    let (here, there) = try_join!(
+        make_pool(scene, "turn-eu", turn_spec("eu-west", 1, 13_200)),
+        make_pool(scene, "turn-us", turn_spec("us-east", 1, 13_200)),
+    )?;
     let mut call = Call::prepare(scene, "far", relayed_room(scene, "Always")).await?;
     for (region, pods) in [("eu-west", &here), ("us-east", &there)] {
         let pod = pods.first().context("a ready pool has a pod")?;

@@ -1,10 +1,11 @@
 //! Clients that know nothing of Plenum use its relays: coturn's own test client, by every transport, and with bad credentials.
 
 use anyhow::{Context, Result, ensure};
+use futures_util::future::try_join_all;
 use plenum_api::{Condition, RelayPool, conditions, names};
 use plenum_e2e::client::Client;
 use plenum_e2e::process::OwnedProcess;
-use plenum_e2e::relays::{apply_pool, credential, make_pool, node_address, shared_secret, turn_spec};
+use plenum_e2e::relays::{apply_pool, credential, listen_for_tls, make_pool, node_address, shared_secret, turn_spec};
 use plenum_e2e::scene::Scene;
 use plenum_e2e::turn_client::{Attribute, Credential, TurnClient};
 use plenum_protocol::turn::Scope;
@@ -88,7 +89,7 @@ pub(crate) async fn foreign_clients_relay_by_udp_tcp_and_tls(scene: &Scene<'_>) 
     let authority = suite.authority.file().display().to_string();
     // Both forms of a foreign issuer's username.
     let named = credential(&secret, "someone", None, 600)?;
-    for (port, flags) in [
+    let runs = [
         // Channels, then Send indications.
         (PORT, vec!["-c"]),
         (PORT, vec!["-c", "-s"]),
@@ -98,9 +99,8 @@ pub(crate) async fn foreign_clients_relay_by_udp_tcp_and_tls(scene: &Scene<'_>) 
         (TLS_PORT, vec!["-c", "-t", "-S", "-s", "-E", authority.as_str()]),
         // Several allocations at once, with large messages.
         (PORT, vec!["-c", "-m", "8", "-l", "1200"]),
-    ] {
-        foreign.relays(&named, port, &flags).await?;
-    }
+    ];
+    try_join_all(runs.iter().map(|(port, flags)| foreign.relays(&named, *port, flags))).await?;
     echo.check_running()?;
     let stranger = Credential { password: "wrong".to_owned(), ..named };
     let refused = foreign.run(&stranger, PORT, &["-c"]).await?;
@@ -133,24 +133,15 @@ fn ready(pool: &RelayPool) -> Option<&Condition> {
 
 /// A pool for foreign clients that may speak to `peer`: its address and its secret, which somebody else made.
 async fn foreign_pool(scene: &Scene<'_>, peer: IpAddr) -> Result<(IpAddr, Vec<u8>)> {
-    let kube = &scene.suite.kube;
-    let nodes = plenum_e2e::relays::node_addresses(kube, "eu-west").await?;
-    let issued = scene.suite.authority.issue(&nodes)?;
-    let secret = json!({
-        "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": {"name": "relay-tls"},
-        "stringData": {"tls.crt": issued.certificate, "tls.key": issued.key},
-    });
-    kube.apply(&scene.namespace, secret).await?;
     let shared = format!("{:032x}", rand::random::<u128>());
     let auth = json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": READABLE},
         "stringData": {names::KEY_CURRENT: shared},
     });
-    kube.apply(&scene.namespace, auth).await?;
+    scene.suite.kube.apply(&scene.namespace, auth).await?;
     let mut spec = turn_spec("eu-west", 1, PORT);
     spec["turn"]["authSecretRef"] = json!({"name": READABLE});
-    let tls = json!({"name": "tls", "protocol": "TLS", "port": TLS_PORT, "tlsSecretRef": {"name": "relay-tls"}});
-    spec["turn"]["listeners"].as_array_mut().context("listeners are a list")?.push(tls);
+    listen_for_tls(scene, &mut spec, TLS_PORT).await?;
     spec["turn"]["peers"] = json!({"allow": [{"cidr": format!("{peer}/32")}]});
     let pods = make_pool(scene, "foreign", spec).await?;
     let pod = pods.first().context("a ready pool has a pod")?;

@@ -3,28 +3,29 @@
 use anyhow::{Context, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use futures_util::future::try_join_all;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
 use plenum_api::{RelayPool, names};
 use plenum_e2e::call::{Call, MEDIA, READY};
-use plenum_e2e::page::{Page, Pair};
+use plenum_e2e::page::{Page, PageStats, Pair};
 use plenum_e2e::process::{kill, pid_in_pod};
-use plenum_e2e::relays::{self, credential, make_pool, node_address, relayed_room, turn_spec};
+use plenum_e2e::relays::{self, credential, ice_servers, make_pool, node_address, relayed_room, turn_spec};
 use plenum_e2e::scene::Scene;
 use plenum_e2e::turn_client::TurnClient;
 use plenum_e2e::wait::{Look, until};
-use plenum_protocol::ice::IceServersRequest;
 use plenum_protocol::turn::{Scope, password};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::try_join;
 
-/// Death of a relay to frames by another one.
+/// Death of a relay to frames by another one, also when it was everybody's.
 const BACK: Duration = Duration::from_secs(5);
-/// The same when it was everybody's relay: three browsers on two cores gather, check and decode anew at once.
-const ALL_BACK: Duration = Duration::from_secs(8);
+/// Frames that show that pictures move again.
+const MOVES: u64 = 5;
 /// A pod is restarted, or replaced, and known to gateways.
 const POD_BACK: Duration = Duration::from_secs(60);
 /// How long pictures may stand still when a relay is left, in seconds.
@@ -34,6 +35,20 @@ const LEFT: Duration = Duration::from_secs(100);
 /// The operator notices a changed Secret, and the relays have it.
 const ROTATED: Duration = Duration::from_secs(15);
 
+/// When a relay died, by the clocks of this program and of the pages (milliseconds since 1970).
+#[derive(Debug, Clone, Copy)]
+struct Death {
+    at: Instant,
+    millis: f64,
+}
+
+impl Death {
+    fn now() -> Result<Self> {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).context("reading the clock")?;
+        Ok(Self { at: Instant::now(), millis: since.as_secs_f64() * 1_000.0 })
+    }
+}
+
 /// What a page's legs hang on, and how long its pictures were frozen.
 #[derive(Debug, Clone)]
 struct Ground {
@@ -41,11 +56,21 @@ struct Ground {
     frozen: f64,
 }
 
+impl From<PageStats> for Ground {
+    fn from(stats: PageStats) -> Self {
+        let frozen = stats.inbound.iter().map(|inbound| inbound.freeze_seconds).sum();
+        Self { pairs: stats.pairs.into_iter().map(|pair| (pair.session.clone(), pair)).collect(), frozen }
+    }
+}
+
 impl Ground {
     async fn of(page: &Page) -> Result<Self> {
-        let stats = page.stats().await?;
-        let frozen = stats.inbound.iter().map(|inbound| inbound.freeze_seconds).sum();
-        Ok(Self { pairs: stats.pairs.into_iter().map(|pair| (pair.session.clone(), pair)).collect(), frozen })
+        page.stats().await.map(Self::from)
+    }
+
+    /// Of every page of a call, in their order.
+    async fn all(call: &Call<'_>) -> Result<Vec<Self>> {
+        try_join_all(call.pages.iter().map(Self::of)).await
     }
 
     fn sessions(&self) -> BTreeSet<&String> {
@@ -58,6 +83,16 @@ impl Ground {
     }
 }
 
+/// Every page goes on by the ends that it had, and nobody rejoined.
+async fn moved_nobody(call: &Call<'_>, before: &[Ground]) -> Result<()> {
+    for (page, before) in call.pages.iter().zip(before) {
+        let after = Ground::of(page).await?;
+        let kept = before.ends().is_subset(&after.ends());
+        ensure!(kept, "{} was moved: {before:?}, then {after:?}", page.name());
+    }
+    rejoined_nobody(call).await
+}
+
 async fn rejoined_nobody(call: &Call<'_>) -> Result<()> {
     for page in &call.pages {
         let timings = page.timings().await?;
@@ -68,8 +103,10 @@ async fn rejoined_nobody(call: &Call<'_>) -> Result<()> {
 
 pub(crate) async fn a_relays_death_costs_its_legs_less_than_five_seconds(scene: &Scene<'_>) -> Result<()> {
     scene.suite.shared_pools().await?;
-    let here = make_pool(scene, "turn-eu", turn_spec("eu-west", 1, 13_300)).await?;
-    let there = make_pool(scene, "turn-us", turn_spec("us-east", 1, 13_300)).await?;
+    let (here, there) = try_join!(
+        make_pool(scene, "turn-eu", turn_spec("eu-west", 1, 13_300)),
+        make_pool(scene, "turn-us", turn_spec("us-east", 1, 13_300)),
+    )?;
     let (here, there) = (here.first().context("a ready pool has a pod")?, there.first().context("a pod")?);
     let mut call = Call::prepare(scene, "fragile", relayed_room(scene, "Always")).await?;
     call.enter_near("us-east", 0).await?;
@@ -80,16 +117,16 @@ pub(crate) async fn a_relays_death_costs_its_legs_less_than_five_seconds(scene: 
     by_relay(&call, 1, here).await?;
     by_relay(&call, 2, here).await?;
 
-    let [first, second, third] = legs_of(&call).await?;
+    let before = Ground::all(&call).await?;
     let process = pid_in_pod(&there.uid().unwrap_or_default(), names::APP_TURN_NODE)?;
-    let start = Instant::now();
+    let death = Death::now()?;
     kill(process);
     let page = call.pages.first().context("three are there")?;
-    back_within(page, &first, start, BACK).await.context("the process was killed")?;
+    back_in_time(page, before.first().context("three are there")?, death).await.context("the process was killed")?;
     by_relay(&call, 0, here).await?;
     // Its frames at the others were gone as long; theirs at each other never were.
     call.flows(10, MEDIA).await?;
-    for (page, before) in call.pages.iter().skip(1).zip([&second, &third]) {
+    for (page, before) in call.pages.iter().zip(&before).skip(1) {
         let after = Ground::of(page).await?;
         ensure!(after.sessions() == before.sessions(), "{}: {before:?}, then {after:?}", page.name());
         ensure!(after.ends() == before.ends(), "{} was moved too: {before:?}, then {after:?}", page.name());
@@ -97,14 +134,6 @@ pub(crate) async fn a_relays_death_costs_its_legs_less_than_five_seconds(scene: 
     rejoined_nobody(&call).await?;
     pod_deleted(scene, &call, here).await?;
     call.end().await
-}
-
-async fn legs_of(call: &Call<'_>) -> Result<[Ground; 3]> {
-    let mut found = Vec::new();
-    for page in &call.pages {
-        found.push(Ground::of(page).await?);
-    }
-    found.try_into().ok().context("three are there")
 }
 
 /// The page's legs go by this pod.
@@ -121,30 +150,33 @@ async fn by_relay(call: &Call<'_>, page: usize, pod: &Pod) -> Result<()> {
     .await
 }
 
-/// Every leg of the page has another end, the same session, and further frames.
-async fn back_within(page: &Page, before: &Ground, start: Instant, limit: Duration) -> Result<()> {
+/// Every leg of the page has another end, the same session, and further frames, within [`BACK`] of the death.
+async fn back_in_time(page: &Page, before: &Ground, death: Death) -> Result<()> {
     let mut base: BTreeMap<String, u64> = BTreeMap::new();
-    until(&format!("{} is back", page.name()), limit.saturating_sub(start.elapsed()), async || {
+    let mut moved = None;
+    until(&format!("{} is back", page.name()), BACK.saturating_sub(death.at.elapsed()), async || {
         let stats = page.stats().await?;
-        let after = Ground::of(page).await?;
-        let moved = after.sessions() == before.sessions() && after.ends().is_disjoint(&before.ends());
-        if !moved {
+        let inbound = stats.inbound.clone();
+        let after = Ground::from(stats);
+        if after.sessions() != before.sessions() || !after.ends().is_disjoint(&before.ends()) {
             return Ok(Look::NotYet(format!("before {:?}, now {:?}", before.ends(), after.ends())));
         }
-        let mut further = 0;
-        for inbound in &stats.inbound {
+        moved.get_or_insert_with(|| death.at.elapsed().as_millis());
+        let moves = inbound.iter().filter(|inbound| {
             let first = *base.entry(inbound.session.clone()).or_insert(inbound.frames_decoded);
-            further += usize::from(inbound.frames_decoded >= first + 5);
-        }
-        let seen = || format!("{further} of {} pictures move", stats.inbound.len());
-        Ok(Look::when(further == stats.inbound.len() && further > 0, (), seen))
+            inbound.frames_decoded >= first + MOVES
+        });
+        let moves = moves.count();
+        let seen = || format!("{moves} of {} pictures move", inbound.len());
+        Ok(Look::when(moves == inbound.len() && moves > 0, (), seen))
     })
     .await?;
-    eprintln!(
-        "{}: frames by another relay {} ms after the first one's death",
-        page.name(),
-        start.elapsed().as_millis()
-    );
+    let (name, moved, back) = (page.name(), moved.unwrap_or_default(), death.at.elapsed().as_millis());
+    let restarts = page.timings().await?.ice_restarts;
+    let begun = restarts.iter().filter(|restart| restart.at >= death.millis);
+    let begun: Vec<_> =
+        begun.map(|restart| format!("{:.0} ms ({})", restart.at - death.millis, restart.reason)).collect();
+    eprintln!("{name}: restarts after {}; all moved after {moved} ms, frames after {back} ms", begun.join(", "));
     Ok(())
 }
 
@@ -158,12 +190,11 @@ async fn pod_deleted(scene: &Scene<'_>, call: &Call<'_>, pod: &Pod) -> Result<()
         Ok(Look::when(ours == 2, (), || format!("{ours} of 2")))
     })
     .await?;
-    let before = legs_of(call).await?;
-    let start = Instant::now();
+    let before = Ground::all(call).await?;
+    let death = Death::now()?;
     scene.suite.kube.delete_pod_at_once(&scene.namespace, &pod.name_any()).await?;
-    for (page, before) in call.pages.iter().zip(&before) {
-        back_within(page, before, start, ALL_BACK).await.context("the pod was deleted")?;
-    }
+    let pages = call.pages.iter().zip(&before);
+    try_join_all(pages.map(|(page, before)| back_in_time(page, before, death))).await.context("the pod was deleted")?;
     call.flows(10, MEDIA).await?;
     rejoined_nobody(call).await
 }
@@ -176,10 +207,7 @@ pub(crate) async fn a_drained_relay_keeps_its_calls_until_they_end(scene: &Scene
     call.enter("eu-west", 0).await?;
     call.enter("eu-west", 1).await?;
     call.flows(30, MEDIA).await?;
-    let mut before = Vec::new();
-    for page in &call.pages {
-        before.push(Ground::of(page).await?);
-    }
+    let before = Ground::all(&call).await?;
 
     let kube = &scene.suite.kube;
     scene.suite.env.kubectl(&["scale", "relaypool/turn", "--replicas=0", "-n", &scene.namespace]).await?;
@@ -187,26 +215,14 @@ pub(crate) async fn a_drained_relay_keeps_its_calls_until_they_end(scene: &Scene
         pool.status.as_ref().is_some_and(|status| status.draining_replicas == 1 && status.replicas == 0)
     })
     .await?;
-    let token = scene.token("long", "late").await?;
-    let wish = IceServersRequest {
-        namespace: scene.namespace.clone(),
-        room: "long".to_owned(),
-        region: None,
-        avoid: Vec::new(),
-    };
     until("nobody is sent to the draining relay", READY, async || {
-        let servers = scene.suite.door(0)?.ice_servers(&token, &wish).await?;
-        let relays = servers.ice_servers.iter().filter(|server| server.username.is_some()).count();
-        Ok(Look::when(relays == 0, (), || format!("{servers:?}")))
+        let relay = late_relay(scene, &call.room).await?;
+        Ok(Look::when(relay.is_none(), (), || format!("{relay:?}")))
     })
     .await?;
     // A few seconds of media: longer than any consent or permission would stand without its relay.
     call.flows(100, MEDIA).await?;
-    for (page, before) in call.pages.iter().zip(&before) {
-        let after = Ground::of(page).await?;
-        ensure!(after.ends() == before.ends(), "{} was moved: {before:?}, then {after:?}", page.name());
-    }
-    rejoined_nobody(&call).await?;
+    moved_nobody(&call, &before).await?;
     ensure!(relays::pods(scene, "turn").await?.iter().any(|left| left.name_any() == pod), "the pod left the call");
     // Whoever hangs up ends his allocations; those of a browser that is killed would stand for ten minutes.
     for page in &call.pages {
@@ -222,17 +238,16 @@ pub(crate) async fn a_drained_relay_keeps_its_calls_until_they_end(scene: &Scene
 
 pub(crate) async fn a_relay_that_leaves_hands_its_legs_over_in_less_than_a_second(scene: &Scene<'_>) -> Result<()> {
     scene.suite.shared_pools().await?;
-    let old = make_pool(scene, "turn-us", turn_spec("us-east", 1, 13_320)).await?;
-    let new = make_pool(scene, "turn-eu", turn_spec("eu-west", 1, 13_320)).await?;
+    let (old, new) = try_join!(
+        make_pool(scene, "turn-us", turn_spec("us-east", 1, 13_320)),
+        make_pool(scene, "turn-eu", turn_spec("eu-west", 1, 13_320)),
+    )?;
     let mut call = Call::prepare(scene, "moved", relayed_room(scene, "Always")).await?;
     call.enter_near("us-east", 0).await?;
     call.enter_near("eu-west", 0).await?;
     call.flows(30, MEDIA).await?;
     by_relay(&call, 0, old.first().context("a pod")?).await?;
-    let mut before = Vec::new();
-    for page in &call.pages {
-        before.push(Ground::of(page).await?);
-    }
+    let before = Ground::all(&call).await?;
     scene.suite.env.kubectl(&["scale", "relaypool/turn-us", "--replicas=0", "-n", &scene.namespace]).await?;
     by_relay(&call, 0, new.first().context("a pod")?).await?;
     call.flows(20, MEDIA).await?;
@@ -261,14 +276,15 @@ pub(crate) async fn a_rotated_turn_secret_drops_nobody(scene: &Scene<'_>) -> Res
     call.enter("eu-west", 0).await?;
     call.enter("eu-west", 1).await?;
     call.flows(30, MEDIA).await?;
-    let mut before = Vec::new();
-    for page in &call.pages {
-        before.push(Ground::of(page).await?);
-    }
+    let before = Ground::all(&call).await?;
     let old = relays::shared_secret(scene).await?;
     let new = format!("{:032x}", rand::random::<u128>()).into_bytes();
     keep(scene, Some(&new), Some(&old)).await?;
-    new_joins_use(scene, "rotated", &new).await?;
+    until("new joins use the new secret", ROTATED, async || {
+        let (username, credential) = late_relay(scene, &call.room).await?.context("there is no relay")?;
+        Ok(Look::when(password(&new, &username) == credential, (), || "another secret".to_owned()))
+    })
+    .await?;
     for secret in [&old, &new] {
         admits(server, secret, true).await?;
     }
@@ -280,12 +296,7 @@ pub(crate) async fn a_rotated_turn_secret_drops_nobody(scene: &Scene<'_>) -> Res
     admits(server, &old, false).await.context("the old secret is gone")?;
     admits(server, &new, true).await?;
     call.flows(60, MEDIA).await?;
-    for (page, before) in call.pages.iter().zip(&before) {
-        let after = Ground::of(page).await?;
-        let kept = before.ends().is_subset(&after.ends());
-        ensure!(kept, "{} was moved: {before:?}, then {after:?}", page.name());
-    }
-    rejoined_nobody(&call).await?;
+    moved_nobody(&call, &before).await?;
     call.end().await
 }
 
@@ -298,22 +309,10 @@ async fn keep(scene: &Scene<'_>, current: Option<&[u8]>, previous: Option<&[u8]>
     api.patch(names::SECRET_TURN_AUTH, &PatchParams::default(), &patch).await.context("rotating").map(drop)
 }
 
-async fn new_joins_use(scene: &Scene<'_>, room: &str, secret: &[u8]) -> Result<()> {
-    let token = scene.token(room, "late").await?;
-    let wish = IceServersRequest {
-        namespace: scene.namespace.clone(),
-        room: room.to_owned(),
-        region: None,
-        avoid: Vec::new(),
-    };
-    until("new joins use the new secret", ROTATED, async || {
-        let servers = scene.suite.door(0)?.ice_servers(&token, &wish).await?;
-        let relay =
-            servers.ice_servers.iter().find_map(|server| server.username.clone().zip(server.credential.clone()));
-        let (username, credential) = relay.context("there is no relay")?;
-        Ok(Look::when(password(secret, &username) == credential, (), || "another secret".to_owned()))
-    })
-    .await
+/// Username and password at the relay that somebody who joins now is sent to.
+async fn late_relay(scene: &Scene<'_>, room: &str) -> Result<Option<(String, String)>> {
+    let servers = ice_servers(scene, room, None, &[]).await?.ice_servers;
+    Ok(servers.into_iter().find_map(|server| server.username.zip(server.credential)))
 }
 
 /// The relay takes, or refuses, credentials of this secret.

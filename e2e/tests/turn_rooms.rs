@@ -9,12 +9,11 @@ use plenum_api::room::{Basis, FlowName};
 use plenum_e2e::call::{Call, MEDIA};
 use plenum_e2e::cluster::Firewall;
 use plenum_e2e::page::{Page, Pair};
-use plenum_e2e::relays::{endpoints, make_pool, node_addresses, relayed_room, turn_spec};
+use plenum_e2e::relays::{endpoints, listen_for_tls, make_pool, relayed_room, turn_spec};
 use plenum_e2e::scene::Scene;
 use plenum_e2e::wait::{Look, until};
 use plenum_protocol::flow::{FlowReport, Leg, LegRole};
 use plenum_protocol::turn::RelayTransport;
-use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -130,16 +129,9 @@ async fn shown(scene: &Scene<'_>, call: &Call<'_>, relays: &[Pod], transport: &s
 
 pub(crate) async fn clients_whose_networks_block_udp_are_relayed_and_the_room_says_so(scene: &Scene<'_>) -> Result<()> {
     scene.suite.shared_pools().await?;
-    let (kube, suite) = (&scene.suite.kube, scene.suite);
-    let issued = suite.authority.issue(&node_addresses(kube, "eu-west").await?)?;
-    let secret = json!({
-        "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": {"name": "relay-tls"},
-        "stringData": {"tls.crt": issued.certificate, "tls.key": issued.key},
-    });
-    kube.apply(&scene.namespace, secret).await?;
+    let suite = scene.suite;
     let mut spec = turn_spec("eu-west", 1, 13_110);
-    let tls = json!({"name": "tls", "protocol": "TLS", "port": 443, "tlsSecretRef": {"name": "relay-tls"}});
-    spec["turn"]["listeners"].as_array_mut().context("listeners are a list")?.push(tls);
+    listen_for_tls(scene, &mut spec, 443).await?;
     let relays = make_pool(scene, "turn", spec).await?;
 
     let mut call = Call::prepare(scene, "walled", relayed_room(scene, "Fallback")).await?;

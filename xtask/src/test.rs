@@ -114,7 +114,7 @@ fn unit_tests(workspace: &Workspace, console: &Console, counts: &mut Counts) -> 
 fn cluster_tests(workspace: &Workspace, console: &Console, counts: &mut Counts) -> anyhow::Result<()> {
     let programs = tools::cluster(workspace, console)?;
     let mut format = Command::new("gofmt");
-    format.current_dir(workspace.path("cluster")).args(["-l", "."]);
+    format.current_dir(workspace.root()).args(["-l", "cluster", "e2e/foreign"]);
     let unformatted = run::captured("checking the format of the Go code", format)?;
     if !unformatted.trim().is_empty() {
         bail!(
@@ -122,38 +122,42 @@ fn cluster_tests(workspace: &Workspace, console: &Console, counts: &mut Counts) 
             unformatted.split_whitespace().collect::<Vec<_>>().join(", ")
         );
     }
-    console.step("cluster tests: go vet, go test");
-    let mut vet = tools::go_command(workspace)?;
+    tools::go_check(workspace, console)?;
+    console.step("cluster tests: go vet");
+    let mut vet = tools::go_command(workspace);
     // Not `./...`: vet would look into every package of Kubernetes, for minutes, on behalf of two files.
     vet.args(["vet", "./internal/...", "./test/...", "./cmd/build", "./cmd/plenum-cluster", "./cmd/plenum-pause"]);
     run::streamed(console, "go vet", vet)?;
-    let mut test = tools::go_command(workspace)?;
+    console.step("cluster tests: go test");
+    let mut test = tools::go_command(workspace);
     test.args(["test", "-count=1", "-v", "./internal/...", "./test/..."])
         .env("PLENUM_CLUSTER_PROGRAMS", programs.directory());
     if !run::tallied(console, "go test", test, |line| counts.go_line(line))? {
         bail!("the tests of cluster/ failed");
+    }
+    client_tests(workspace, console, counts)
+}
+
+/// Go's tests of the client that the end-to-end tests run.
+fn client_tests(workspace: &Workspace, console: &Console, counts: &mut Counts) -> anyhow::Result<()> {
+    console.step("tests of the Pion client: go vet, go test");
+    let mut vet = tools::client_command(workspace);
+    vet.args(["vet", "./..."]);
+    run::streamed(console, "go vet", vet)?;
+    let mut test = tools::client_command(workspace);
+    test.args(["test", "-count=1", "-v", "./..."]);
+    if !run::tallied(console, "go test", test, |line| counts.go_line(line))? {
+        bail!("the tests of e2e/foreign failed");
     }
     Ok(())
 }
 
 /// Every fuzz target for some seconds.
 fn fuzz_smoke(workspace: &Workspace, console: &Console, counts: &mut Counts) -> anyhow::Result<()> {
-    let mut failed = Vec::new();
-    for name in fuzz::targets(workspace)? {
-        match fuzz::run_one(workspace, console, &name, FUZZ_SECONDS) {
-            Ok(()) => counts.passed += 1,
-            Err(error) => {
-                counts.failed += 1;
-                eprintln!("  {name}: {error:#}");
-                failed.push(name);
-            }
-        }
-        if console.interrupted() {
-            bail!("interrupted");
-        }
-    }
-    if !failed.is_empty() {
-        bail!("fuzz targets failed: {}", failed.join(", "));
-    }
-    Ok(())
+    let names = fuzz::targets(workspace)?;
+    let failed = fuzz::run_all(workspace, console, &names, FUZZ_SECONDS)?;
+    let count = |names: &[String]| u32::try_from(names.len()).unwrap_or(u32::MAX);
+    counts.failed += count(&failed);
+    counts.passed += count(&names) - count(&failed);
+    fuzz::check(&failed)
 }

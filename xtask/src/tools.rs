@@ -11,7 +11,10 @@ use crate::workspace::Workspace;
 
 pub(crate) use cargo_tools::{cargo_deny, cargo_fuzz};
 pub(crate) use coturn::coturn;
-pub(crate) use go::{build_cluster as programs, command as go_command, latest as latest_programs};
+pub(crate) use go::{
+    build_client as foreign_client, build_cluster as programs, check as go_check, client_command,
+    command as go_command, latest as latest_programs,
+};
 pub(crate) use packages::{browser, cluster_packages, image_builder, is_root};
 
 /// `xtask tools`: everything at once.
@@ -19,6 +22,7 @@ pub(crate) fn all(workspace: &Workspace, console: &Console) -> anyhow::Result<()
     cluster(workspace, console)?;
     browser(workspace, console)?;
     coturn(workspace, console)?;
+    foreign_client(workspace, console)?;
     image_builder(workspace, console)?;
     cargo_deny(workspace, console)?;
     cargo_fuzz(workspace, console)?;

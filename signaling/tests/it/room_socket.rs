@@ -86,12 +86,13 @@ async fn views_that_come_too_soon_are_dropped() {
         client.send(Message::text(r#"{"type":"view","legs":[]}"#)).await.unwrap();
     }
     client.send(Message::text(r#"{"type":"leave"}"#)).await.unwrap();
+    assert_eq!(next(&mut client).await, Err(1000));
+    drop(client); // else the server waits for its close
     let mut heard = Vec::new();
     while let Some(message) = timeout(DEADLINE, room.from_client.recv()).await.unwrap() {
         heard.push(message);
     }
     assert_eq!(heard, [ClientMessage::View { legs: Vec::new() }, ClientMessage::Leave]);
-    assert_eq!(next(&mut client).await, Err(1000));
 }
 
 #[tokio::test]
@@ -174,6 +175,7 @@ async fn a_flood_of_messages_ends_the_socket() {
         }
     }
     assert_eq!(refused(&mut client).await, (Code::RateLimited, 1008));
+    drop(client); // else the server waits for its close
     while let Some(message) = timeout(DEADLINE, room.from_client.recv()).await.unwrap() {
         assert!(matches!(message, ClientMessage::View { .. } | ClientMessage::Leave));
     }

@@ -4,6 +4,7 @@
 use crate::artifacts;
 use crate::cluster::Cluster;
 use crate::console::Console;
+use crate::http;
 use crate::images;
 use crate::run;
 use crate::target::Target;
@@ -14,8 +15,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -25,7 +25,6 @@ const CLUSTER: &str = "plenum-elsewhere";
 const LOGIN: (&str, &str) = ("plenum", "hush");
 const PULL_SECRET: &str = "pull";
 const NODES_ALIVE: &str = "Lease kube-node-lease/";
-const LONGEST_ANSWER: u64 = 1 << 20;
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// The cluster, and how one works on it from outside.
@@ -134,8 +133,7 @@ impl Elsewhere {
 
     /// All pods are Plenum's; each program is there, and came from the registry.
     fn runs_pulled_images(&self) -> anyhow::Result<()> {
-        let pods = self.target.get("listing the pods", &["pods", "--all-namespaces"])?;
-        let images = image_ids(&pods);
+        let images = image_ids(&self.target.list("listing the pods", &["pods", "--all-namespaces"])?);
         let mut seen = BTreeSet::new();
         for image in &images {
             let rest = image.strip_prefix(&self.registry).and_then(|rest| rest.strip_prefix('/'));
@@ -164,11 +162,12 @@ impl Elsewhere {
         let forward = run::background("forwarding a port", self.target.kubectl_command(&arguments)?)?;
         let mut answer = Err(anyhow::anyhow!("it was not tried"));
         let opened = run::wait_until(console, "the page", LIMIT, || {
-            answer = head_of(self.port, path);
-            Ok(answer.as_ref().is_ok_and(|head| head.starts_with("HTTP/1.1 200 ")))
+            answer = http::ask(self.port, &format!("GET {path}"), &[], "");
+            Ok(answer.as_ref().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200 ")))
         });
         forward.stop()?;
-        opened.with_context(|| format!("opening {url}: {answer:?}"))
+        let first = answer.map(|answer| answer.lines().next().unwrap_or_default().to_owned());
+        opened.with_context(|| format!("opening {url}: {first:?}"))
     }
 
     /// Every object of the cluster but what comes and goes by itself: events, and the nodes' signs of life.
@@ -184,23 +183,9 @@ impl Elsewhere {
 }
 
 /// The images that containers run, by digest, as the kubelets say.
-fn image_ids(pods: &Value) -> Vec<String> {
-    let list = |value: &Value, pointer: &str| -> Vec<Value> {
-        value.pointer(pointer).and_then(Value::as_array).cloned().unwrap_or_default()
-    };
-    let statuses = list(pods, "/items").into_iter().flat_map(|pod| list(&pod, "/status/containerStatuses"));
+fn image_ids(pods: &[Value]) -> Vec<String> {
+    let statuses = pods.iter().filter_map(|pod| pod.pointer("/status/containerStatuses")?.as_array()).flatten();
     statuses.map(|status| status.get("imageID").and_then(Value::as_str).unwrap_or_default().to_owned()).collect()
-}
-
-/// The first line of the answer to a GET.
-fn head_of(port: u16, path: &str) -> anyhow::Result<String> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let mut stream = TcpStream::connect_timeout(&address, LIMIT)?;
-    stream.set_read_timeout(Some(LIMIT))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
-    let mut answer = Vec::new();
-    stream.take(LONGEST_ANSWER).read_to_end(&mut answer)?;
-    Ok(String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned())
 }
 
 #[cfg(test)]
@@ -209,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_container_that_was_not_started_has_an_image_too() {
-        let pods = json!({"items": [{"status": {"containerStatuses": [{"imageID": "r/x@sha256:1"}, {}]}}, {}]});
+        let pods = [json!({"status": {"containerStatuses": [{"imageID": "r/x@sha256:1"}, {}]}}), json!({})];
         assert_eq!(image_ids(&pods), ["r/x@sha256:1", ""]);
     }
 }

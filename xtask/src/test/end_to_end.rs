@@ -25,6 +25,14 @@ const CLUSTER: &str = "plenum-test";
 const TEST_NAMESPACES: &str = "plenum-e2e";
 const SHARED_NAMESPACE: &str = "metadata.name=plenum-e2e";
 
+/// Clients that are not ours, for tests.
+struct Clients {
+    /// Directory with coturn's programs.
+    coturn: PathBuf,
+    /// The one made with Pion, which runs in clients' networks of an embedded cluster.
+    foreign: Option<PathBuf>,
+}
+
 /// A target with Plenum on it, ready for tests.
 struct Stage {
     target: Target,
@@ -88,7 +96,7 @@ pub(super) fn bench_ready(workspace: &Workspace, console: &Console) -> anyhow::R
 /// Starts the cluster and installs Plenum.
 fn set(workspace: &Workspace, console: &Console) -> anyhow::Result<Stage> {
     tools::browser(workspace, console)?;
-    let coturn = tools::coturn(workspace, console)?;
+    let mut clients = Clients { coturn: tools::coturn(workspace, console)?, foreign: None };
     let artifacts = fresh_artifacts(workspace)?;
     let (target, images) = if target::kubeconfig().is_some() {
         let registry = Registry::from_environment()?
@@ -99,6 +107,7 @@ fn set(workspace: &Workspace, console: &Console) -> anyhow::Result<Stage> {
         (Target::existing(workspace, console)?, registry.push(workspace, console)?)
     } else {
         let programs = tools::cluster(workspace, console)?;
+        clients.foreign = Some(tools::foreign_client(workspace, console)?);
         let images = images::pack(workspace, console, &programs)?;
         let cluster = Cluster::new(programs, &cluster_name());
         cluster.up(console)?;
@@ -120,7 +129,7 @@ fn set(workspace: &Workspace, console: &Console) -> anyhow::Result<Stage> {
         return Err(error);
     }
     let environment = artifacts.join("environment.json");
-    let described = describe(workspace, &target, &images, &urls, &coturn, &artifacts)?;
+    let described = describe(workspace, &target, &images, &urls, &clients, &artifacts)?;
     std::fs::write(&environment, serde_json::to_string_pretty(&described)?)?;
     Ok(Stage { target, images, environment, artifacts })
 }
@@ -157,7 +166,7 @@ fn describe(
     target: &Target,
     images: &Images,
     urls: &[String],
-    coturn: &Path,
+    clients: &Clients,
     artifacts: &Path,
 ) -> anyhow::Result<Value> {
     let cluster = target.cluster();
@@ -176,7 +185,8 @@ fn describe(
         "chromium": run::found("chromium").or_else(|| run::found("google-chrome")),
         "chromedriver": run::found("chromedriver"),
         "certutil": run::found("certutil"),
-        "coturn": coturn,
+        "coturn": clients.coturn,
+        "foreignClient": clients.foreign,
         "repository": workspace.root(),
         "artifacts": artifacts,
     }))

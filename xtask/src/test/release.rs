@@ -54,11 +54,11 @@ pub(super) fn uninstall(console: &Console, target: &Target) -> anyhow::Result<()
     let kinds = "deployments,services,serviceaccounts,poddisruptionbudgets,networkpolicies,roles,rolebindings";
     let selector = "app.kubernetes.io/part-of=plenum,app.kubernetes.io/managed-by=Helm";
     run::wait_until(console, "an empty namespace", Duration::from_secs(60), || {
-        let left = target.get("listing what is left", &[kinds, "--namespace", NAMESPACE, "--selector", selector])?;
-        Ok(left.get("items").and_then(Value::as_array).is_some_and(Vec::is_empty))
+        let left = target.list("listing what is left", &[kinds, "--namespace", NAMESPACE, "--selector", selector])?;
+        Ok(left.is_empty())
     })?;
-    let roles = target.get("listing cluster roles", &["clusterroles,clusterrolebindings", "--selector", selector])?;
-    if roles.get("items").and_then(Value::as_array).is_some_and(|items| !items.is_empty()) {
+    let roles = target.list("listing cluster roles", &["clusterroles,clusterrolebindings", "--selector", selector])?;
+    if !roles.is_empty() {
         bail!("the uninstall left cluster roles");
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Builds the programs of `cluster/` into the cache, in a directory named after the hash of what they are built from.
+//! Builds the programs of the Go modules into the cache, in a directory named after the hash of what they are built from.
 
 use crate::cluster::Programs;
 use crate::console::Console;
@@ -11,45 +11,94 @@ use std::process::Command;
 
 /// Written when all of them are there.
 const COMPLETE: &str = "complete";
+/// The program of the tests' client.
+const CLIENT: &str = "foreign";
 
-/// The Go tool, checked to be new enough, in `cluster/`.
-pub(crate) fn command(workspace: &Workspace) -> anyhow::Result<Command> {
+/// A Go module of the repository.
+struct Module {
+    dir: &'static str,
+    /// Where its programs are, in the cache.
+    cache: &'static str,
+    what: &'static str,
+    /// What builds them; the directory for them comes last.
+    build: &'static [&'static str],
+}
+
+const CLUSTER: Module = Module {
+    dir: "cluster",
+    cache: "programs",
+    what: "building the embedded Kubernetes and Helm (about 7 minutes the first time, seconds after)",
+    build: &["run", "./cmd/build", "-o"],
+};
+const FOREIGN: Module = Module {
+    dir: "e2e/foreign",
+    cache: CLIENT,
+    what: "building the Pion client of the tests (about a minute the first time)",
+    build: &["build", "-o"],
+};
+
+/// The Go tool is there and new enough. In `cluster/` an older one (1.21 and later) fetches the one that go.mod asks for, or
+/// says why it cannot.
+pub(crate) fn check(workspace: &Workspace, console: &Console) -> anyhow::Result<()> {
     if !run::on_path("go") {
         bail!("Go is missing: install Go 1.25 or later from https://go.dev/dl and put it on the PATH");
     }
     let mut version = Command::new("go");
     version.current_dir(workspace.path("cluster")).args(["env", "GOVERSION"]);
-    // In that directory an older Go (1.21 and later) fetches the one that go.mod asks for, or says why it cannot.
-    run::captured("checking the version of Go", version)
-        .context("Go is too old for cluster/go.mod: install Go 1.25 or later from https://go.dev/dl")?;
-    let mut go = Command::new("go");
-    // One set of flags for building, vetting and testing: with another one, Go compiles all of Kubernetes once more.
-    go.current_dir(workspace.path("cluster")).env("CGO_ENABLED", "0").env("GOFLAGS", "-trimpath -buildvcs=false");
-    Ok(go)
+    let log = workspace.cache_dir("log")?.join("go-version.log");
+    run::logged(console, "checking the version of Go", version, &log)
+        .context("Go is too old for cluster/go.mod: install Go 1.25 or later from https://go.dev/dl")
 }
 
-/// Builds the programs unless the same sources were built before.
+/// The Go tool in `cluster/`; see [`check`].
+pub(crate) fn command(workspace: &Workspace) -> Command {
+    command_in(workspace, CLUSTER.dir)
+}
+
+/// The Go tool in the module of the tests' client; see [`check`].
+pub(crate) fn client_command(workspace: &Workspace) -> Command {
+    command_in(workspace, FOREIGN.dir)
+}
+
+fn command_in(workspace: &Workspace, dir: &str) -> Command {
+    let mut go = Command::new("go");
+    // One set of flags for building, vetting and testing: with another one, Go compiles all of Kubernetes once more.
+    go.current_dir(workspace.path(dir)).env("CGO_ENABLED", "0").env("GOFLAGS", "-trimpath -buildvcs=false");
+    go
+}
+
+/// Builds the embedded cluster's programs.
 pub(crate) fn build_cluster(workspace: &Workspace, console: &Console) -> anyhow::Result<Programs> {
-    let hash = hash_of(&workspace.path("cluster"))?;
-    let bin = workspace.cache_dir("programs")?;
+    Ok(Programs::in_directory(build(workspace, console, &CLUSTER)?))
+}
+
+/// Builds the tests' client, which is made with Pion.
+pub(crate) fn build_client(workspace: &Workspace, console: &Console) -> anyhow::Result<PathBuf> {
+    Ok(build(workspace, console, &FOREIGN)?.join(CLIENT))
+}
+
+/// Builds a module's programs unless the same sources were built before: the directory with them.
+fn build(workspace: &Workspace, console: &Console, module: &Module) -> anyhow::Result<PathBuf> {
+    let hash = hash_of(&workspace.path(module.dir))?;
+    let bin = workspace.cache_dir(module.cache)?;
     let dir = bin.join(&hash);
     if !dir.join(COMPLETE).is_file() {
         std::fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
         let log = workspace.cache_dir("log")?.join("go-build.log");
-        let mut go = command(workspace)?;
-        go.args(["run", "./cmd/build", "-o"]).arg(&dir);
-        let what = "building the embedded Kubernetes and Helm (about 7 minutes the first time, seconds after)";
-        run::logged(console, what, go, &log)?;
+        check(workspace, console)?;
+        let mut go = command_in(workspace, module.dir);
+        go.args(module.build).arg(&dir);
+        run::logged(console, module.what, go, &log)?;
         std::fs::write(dir.join(COMPLETE), "").with_context(|| format!("writing {}", dir.display()))?;
         forget_older(&bin, &hash, console)?;
     }
-    Ok(Programs::in_directory(dir))
+    Ok(dir)
 }
 
 /// The programs that were built last, or else freshly built ones: what is enough to take a cluster down.
 pub(crate) fn latest(workspace: &Workspace, console: &Console) -> anyhow::Result<Programs> {
     let mut complete = Vec::new();
-    for entry in std::fs::read_dir(workspace.cache_dir("programs")?)? {
+    for entry in std::fs::read_dir(workspace.cache_dir(CLUSTER.cache)?)? {
         let mark = entry?.path().join(COMPLETE);
         if let Ok(metadata) = mark.metadata() {
             complete.push((metadata.modified()?, mark));
