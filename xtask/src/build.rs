@@ -31,6 +31,15 @@ pub(crate) fn cargo(workspace: &Workspace, subcommand: &str) -> Command {
     cargo
 }
 
+/// The target that this machine is, as the compiler names it.
+pub(crate) fn host() -> anyhow::Result<String> {
+    let mut rustc = Command::new("rustc");
+    rustc.arg("-vV");
+    let said = run::captured("asking the compiler for its host", rustc)?;
+    let host = said.lines().find_map(|line| line.strip_prefix("host: ")).context("the compiler names no host")?;
+    Ok(host.to_owned())
+}
+
 /// Builds programs of the workspace by their names.
 pub(crate) fn programs(
     workspace: &Workspace,

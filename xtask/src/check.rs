@@ -44,10 +44,10 @@ fn generated(workspace: &Workspace, console: &Console) -> anyhow::Result<()> {
 
 fn deny(workspace: &Workspace, console: &Console) -> anyhow::Result<()> {
     let program = tools::cargo_deny(workspace, console)?;
-    // Builds fetch what this machine needs; licences are judged for every platform.
+    console.step("deny: fetching the crates of every platform, whose licences are judged");
     let mut fetch = Command::new("cargo");
     fetch.current_dir(workspace.root()).args(["fetch", "--locked"]);
-    run::streamed(console, "fetching the crates of every platform", fetch)?;
+    run::streamed(console, "fetching crates", fetch)?;
     console.step("deny: licences, bans, sources");
     let mut deny = Command::new(program);
     deny.current_dir(workspace.root()).args(["--offline", "--locked", "check", "--hide-inclusion-graph"]);

@@ -4,7 +4,7 @@ use crate::console::Console;
 use crate::images::Images;
 use crate::target::Target;
 use crate::workspace::Workspace;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
@@ -58,21 +58,14 @@ pub(crate) fn install(
     values.extend(release.values.iter().cloned());
     helm_install(target, "plenum", &chart, &values)?;
     for deployment in ["deployment/plenum-operator", "deployment/plenum-gateway"] {
-        console.step(format!("waiting for {deployment}"));
-        let what = format!("waiting for {deployment}");
-        let rollout = ["rollout", "status", "--namespace", NAMESPACE, deployment, "--timeout=180s"];
-        if let Err(error) = target.kubectl(&what, &rollout) {
-            let pods = target.kubectl("looking at the pods", &["describe", "pods", "--namespace", NAMESPACE]);
-            bail!("{error:#}. What the cluster says:\n{}", pods.unwrap_or_else(|error| error.to_string()));
-        }
+        target.roll_out(console, NAMESPACE, deployment)?;
     }
     Ok(())
 }
 
 /// The namespace of operator and gateways, marked as ours when it is new.
 pub(crate) fn make_namespace(target: &Target) -> anyhow::Result<()> {
-    let there = ["get", "namespace", NAMESPACE, "--ignore-not-found", "-o", "name"];
-    if !target.kubectl("looking for the namespace", &there)?.trim().is_empty() {
+    if target.find("looking for the namespace", &["namespace", NAMESPACE])?.is_some() {
         return Ok(());
     }
     let (label, value) = MADE_BY;
@@ -107,10 +100,9 @@ pub(crate) struct ApiKey {
 
 /// The API key of a namespace, made when the namespace has none.
 pub(crate) fn api_key(console: &Console, target: &Target, namespace: &str) -> anyhow::Result<ApiKey> {
-    let what = ["secret", API_KEYS, "--namespace", namespace, "--ignore-not-found"];
-    let listed = target.kubectl("looking for an API key", &[&["get", "-o", "json"], &what[..]].concat())?;
-    if !listed.trim().is_empty() {
-        return existing_key(&serde_json::from_str(&listed).context("reading the API keys")?);
+    let keys = target.find("looking for an API key", &["secret", API_KEYS, "--namespace", namespace])?;
+    if let Some(keys) = keys {
+        return existing_key(&keys);
     }
     console.step(format!("making an API key in the namespace {namespace}"));
     let secret = random_text()?;

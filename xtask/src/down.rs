@@ -9,7 +9,6 @@ use crate::tools;
 use crate::up::{CLUSTER, ROOM, ROOM_NAMESPACE};
 use crate::workspace::Workspace;
 use anyhow::{Context, bail};
-use serde_json::Value;
 
 const KINDS: &str = "rooms.rtc.plenum.dev,relaypools.rtc.plenum.dev";
 
@@ -61,16 +60,14 @@ fn delete_examples(workspace: &Workspace, console: &Console, target: &Target) ->
         delete(&["relaypool", pool])?;
         delete(&["pod", "--selector", &format!("rtc.plenum.dev/pool={pool}")])?;
     }
-    let left = target.get("listing the pools", &["relaypools", "--namespace", ROOM_NAMESPACE])?;
-    if left.get("items").and_then(Value::as_array).is_some_and(Vec::is_empty) {
+    if target.list("listing the pools", &["relaypools", "--namespace", ROOM_NAMESPACE])?.is_empty() {
         delete(&["secret", "plenum-node-control", "plenum-turn-auth"])?;
     }
     Ok(())
 }
 
 fn delete_kinds(console: &Console, target: &Target) -> anyhow::Result<()> {
-    let left = target.get("listing rooms and pools", &[KINDS, "--all-namespaces"])?;
-    let count = left.get("items").and_then(Value::as_array).map_or(0, Vec::len);
+    let count = target.list("listing rooms and pools", &[KINDS, "--all-namespaces"])?.len();
     if count > 0 {
         console.step(format!("{count} rooms and pools that `make up` did not make are left, and with them the CRDs"));
         return Ok(());

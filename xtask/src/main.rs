@@ -12,6 +12,7 @@ mod deploy;
 mod down;
 mod examples;
 mod fuzz;
+mod http;
 mod images;
 mod run;
 mod target;

@@ -1,4 +1,4 @@
-//! Runs other programs: streamed, logged with a sign of life, tallied line by line, or captured.
+//! Runs other programs: streamed, logged, tallied line by line, all of them with a sign of life; or captured.
 //! Every program gets a process group of its own, no standard input, and is stopped when the console is interrupted.
 
 use crate::console::Console;
@@ -8,17 +8,26 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 const POLL: Duration = Duration::from_millis(50);
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
+/// The same for programs that say something themselves: linkers, and compilers of large crates, are silent for minutes.
+const RARE_SIGN_OF_LIFE: Duration = Duration::from_secs(60);
 const GRACE: Duration = Duration::from_secs(10);
 const TAIL_LINES: usize = 30;
 
 /// Runs a program whose own output is the progress.
 pub(crate) fn streamed(console: &Console, what: &str, mut command: Command) -> anyhow::Result<()> {
     let child = spawn(what, &mut command)?;
-    let status = wait(console, child, || {})?;
+    let mut shown = Instant::now();
+    let status = wait(console, child, || {
+        if shown.elapsed() >= RARE_SIGN_OF_LIFE {
+            shown = Instant::now();
+            console.step(format!("  … {what}"));
+        }
+    })?;
     success(what, &command, status)
 }
 
@@ -32,14 +41,22 @@ pub(crate) fn tallied(
     command.stdout(Stdio::piped());
     let mut child = spawn(what, &mut command)?;
     let output = child.stdout.take().context("the standard output is not a pipe")?;
+    let seconds = || console.elapsed().as_secs();
+    let heard = AtomicU64::new(seconds());
     std::thread::scope(|scope| {
-        let reader = scope.spawn(move || {
+        let reader = scope.spawn(|| {
             for text in BufReader::new(output).lines().map_while(Result::ok) {
+                heard.store(seconds(), Ordering::Relaxed);
                 println!("{text}");
                 line(&text);
             }
         });
-        let status = wait(console, child, || {});
+        let status = wait(console, child, || {
+            if seconds() >= heard.load(Ordering::Relaxed) + RARE_SIGN_OF_LIFE.as_secs() {
+                heard.store(seconds(), Ordering::Relaxed);
+                console.step(format!("  … {what}"));
+            }
+        });
         if reader.join().is_err() {
             bail!("{what}: reading its output failed");
         }
@@ -54,10 +71,14 @@ pub(crate) fn logged(console: &Console, what: &str, mut command: Command, log: &
     command.stdout(file.try_clone()?).stderr(file);
     let child = spawn(what, &mut command)?;
     let mut shown = Instant::now();
+    let mut last = String::new();
     let status = wait(console, child, || {
         if shown.elapsed() >= SIGN_OF_LIFE {
             shown = Instant::now();
-            console.step(format!("  … {}", tail(log, 1)));
+            // A line that was shown already says nothing of what is done now.
+            let line = tail(log, 1);
+            console.step(format!("  … {}", if line == last { what } else { &line }));
+            last = line;
         }
     })?;
     if !status.success() {
@@ -136,7 +157,7 @@ pub(crate) fn wait_until(
             bail!("interrupted while waiting for {what}");
         }
         if started.elapsed() > limit {
-            bail!("{what} did not happen within {} s", limit.as_secs());
+            bail!("waited {} s in vain for {what}", limit.as_secs());
         }
         if shown.elapsed() >= SIGN_OF_LIFE {
             shown = Instant::now();

@@ -66,10 +66,25 @@ impl Target {
         run::captured(what, self.kubectl_command(arguments)?)
     }
 
-    /// Runs `kubectl get ... -o json`.
+    /// Runs `kubectl get ... -o json` for an object that is there.
     pub(crate) fn get(&self, what: &str, arguments: &[&str]) -> anyhow::Result<Value> {
         let text = self.kubectl(what, &[&["get", "-o", "json"], arguments].concat())?;
         serde_json::from_str(&text).with_context(|| format!("{what}: reading what kubectl printed"))
+    }
+
+    /// The same for one that may not be there.
+    pub(crate) fn find(&self, what: &str, arguments: &[&str]) -> anyhow::Result<Option<Value>> {
+        let text = self.kubectl(what, &[&["get", "-o", "json", "--ignore-not-found"], arguments].concat())?;
+        let found = Some(text.trim()).filter(|text| !text.is_empty()).map(serde_json::from_str);
+        found.transpose().with_context(|| format!("{what}: reading what kubectl printed"))
+    }
+
+    /// The same for many objects.
+    pub(crate) fn list(&self, what: &str, arguments: &[&str]) -> anyhow::Result<Vec<Value>> {
+        match self.get(what, arguments)?.get_mut("items").map(Value::take) {
+            Some(Value::Array(items)) => Ok(items),
+            _ => bail!("{what}: kubectl printed no list"),
+        }
     }
 
     /// Applies a manifest.
@@ -83,7 +98,7 @@ impl Target {
         run::captured(what, command(&self.helm, arguments)?)
     }
 
-    /// Waits for a condition of resources, and says what their conditions were when it does not come.
+    /// Waits for a condition of resources.
     pub(crate) fn wait(
         &self,
         console: &Console,
@@ -91,27 +106,41 @@ impl Target {
         condition: &str,
         what: &[&str],
     ) -> anyhow::Result<()> {
-        let names = what.join(" ");
-        console.step(format!("waiting for {names} to be {condition}"));
         let wanted = format!("--for=condition={condition}");
         let wait = [&["wait", "--namespace", namespace, &wanted, "--timeout=1s"], what].concat();
-        let outcome = run::wait_until(console, &format!("{names} {condition}"), Duration::from_secs(120), || {
-            Ok(self.kubectl("waiting", &wait).is_ok())
-        });
-        outcome.or_else(|error| {
-            let seen = self.kubectl("describing it", &[&["describe", "--namespace", namespace], what].concat());
+        let described = [&["describe", "--namespace", namespace], what].concat();
+        let event = format!("{} to be {condition}", what.join(" "));
+        self.wait_by(console, &event, Duration::from_secs(120), (&wait, &described))
+    }
+
+    /// Waits until all pods of a deployment are those that it asks for, and ready.
+    pub(crate) fn roll_out(&self, console: &Console, namespace: &str, deployment: &str) -> anyhow::Result<()> {
+        let status = ["rollout", "status", "--namespace", namespace, deployment, "--timeout=1s"];
+        let pods = ["describe", "pods", "--namespace", namespace];
+        let event = format!("the rollout of {deployment}");
+        self.wait_by(console, &event, Duration::from_secs(180), (&status, &pods))
+    }
+
+    /// Asks until the answer is yes; when it does not come, says what `described` shows.
+    fn wait_by(
+        &self,
+        console: &Console,
+        event: &str,
+        limit: Duration,
+        (asked, described): (&[&str], &[&str]),
+    ) -> anyhow::Result<()> {
+        console.step(format!("waiting for {event}"));
+        run::wait_until(console, event, limit, || Ok(self.kubectl("waiting", asked).is_ok())).or_else(|error| {
+            let seen = self.kubectl("describing it", described);
             bail!("{error}. What the cluster says:\n{}", seen.unwrap_or_else(|error| error.to_string()))
         })
     }
 
     /// One address per node that clients outside of the cluster can reach: ExternalIP, else InternalIP.
     pub(crate) fn node_addresses(&self) -> anyhow::Result<Vec<String>> {
-        let nodes = self.get("listing the nodes", &["nodes"])?;
-        let items = nodes.get("items").and_then(Value::as_array).context("kubectl lists no nodes")?;
-        Ok(items
-            .iter()
-            .filter_map(|node| address(node, "ExternalIP").or_else(|| address(node, "InternalIP")))
-            .collect())
+        let nodes = self.list("listing the nodes", &["nodes"])?;
+        let outside = |node: &Value| address(node, "ExternalIP").or_else(|| address(node, "InternalIP"));
+        Ok(nodes.iter().filter_map(outside).collect())
     }
 
     /// The regions that nodes say they are in, sorted.
@@ -126,10 +155,9 @@ impl Target {
 
     /// The texts that nodes have at a pointer, sorted, each once.
     fn of_nodes(&self, pointer: &str) -> anyhow::Result<Vec<String>> {
-        let nodes = self.get("listing the nodes", &["nodes"])?;
-        let items = nodes.get("items").and_then(Value::as_array).context("kubectl lists no nodes")?;
+        let nodes = self.list("listing the nodes", &["nodes"])?;
         let text = |node: &Value| node.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
-        let texts: BTreeSet<String> = items.iter().filter_map(text).collect();
+        let texts: BTreeSet<String> = nodes.iter().filter_map(text).collect();
         Ok(texts.into_iter().collect())
     }
 }

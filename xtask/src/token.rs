@@ -1,16 +1,12 @@
 //! Mints a join token at a gateway, as an application would: `POST /v1/tokens` with an API key, over HTTP on loopback.
 
 use crate::deploy::ApiKey;
+use crate::http;
 use anyhow::{Context, bail};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
 
-const TIMEOUT: Duration = Duration::from_secs(5);
-const LONGEST_ANSWER: u64 = 64 << 10;
 /// How long a token of the example lives.
 const LIFETIME_SECONDS: u32 = 24 * 3600;
 
@@ -24,26 +20,15 @@ pub(crate) struct Wanted<'a> {
     pub(crate) identity: &'a str,
 }
 
-/// Asks the gateway at `address` for a token.
-pub(crate) fn mint(address: SocketAddr, key: &ApiKey, wanted: &Wanted) -> anyhow::Result<String> {
+/// Asks the gateway at `port` of this machine for a token.
+pub(crate) fn mint(port: u16, key: &ApiKey, wanted: &Wanted) -> anyhow::Result<String> {
     let body = json!({
         "namespace": wanted.namespace, "identity": wanted.identity, "ttlSeconds": LIFETIME_SECONDS,
         "video": {"room": wanted.room, "roomJoin": true},
     });
-    let body = body.to_string();
     let credentials = STANDARD.encode(format!("{}:{}", key.id, key.secret));
-    let request = format!(
-        "POST /v1/tokens HTTP/1.1\r\nHost: {address}\r\nAuthorization: Basic {credentials}\r\n\
-         Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    );
-    let mut stream =
-        TcpStream::connect_timeout(&address, TIMEOUT).with_context(|| format!("connecting to {address}"))?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    stream.write_all(request.as_bytes()).context("asking for a token")?;
-    let mut answer = String::new();
-    stream.take(LONGEST_ANSWER).read_to_string(&mut answer).context("reading the answer to the request for a token")?;
-    token_of(&answer)
+    let headers = [format!("Authorization: Basic {credentials}"), "Content-Type: application/json".to_owned()];
+    token_of(&http::ask(port, "POST /v1/tokens", &headers, &body.to_string())?)
 }
 
 fn token_of(answer: &str) -> anyhow::Result<String> {

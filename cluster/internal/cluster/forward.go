@@ -2,11 +2,9 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 
-	"plenum.dev/cluster/internal/proc"
 	"plenum.dev/cluster/internal/state"
 )
 
@@ -27,27 +25,7 @@ func (c *Cluster) AddForward(ctx context.Context, listen, to string) error {
 		}
 	}
 	return c.change(func() error {
-		record, err := c.directory.Tree(state.Forward, listen)
-		if err == nil && record.To == to && record.Process.Alive() {
-			return nil
-		}
-		if err == nil {
-			if err := proc.KillAll([]proc.Process{record.Process}, clearTimeout); err != nil {
-				return err
-			}
-		}
-		record = state.Tree{Kind: state.Forward, Name: listen, Listen: listen, To: to}
-		if err := c.directory.SaveTree(record); err != nil {
-			return err
-		}
-		err = c.spawn(ctx, record, 0, nil)
-		if err == nil {
-			err = c.awaitReadyFile(ctx, state.Forward, listen)
-		}
-		if err != nil {
-			return errors.Join(err, c.directory.RemoveTree(state.Forward, listen))
-		}
-		return nil
+		return c.background(ctx, state.Tree{Kind: state.Forward, Name: listen, Listen: listen, To: to})
 	})
 }
 

@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"strings"
 
-	"plenum.dev/cluster/internal/proc"
 	"plenum.dev/cluster/internal/state"
 	"plenum.dev/cluster/internal/tree"
 )
@@ -32,19 +31,7 @@ func (c *Cluster) AddRegistry(ctx context.Context, login string) (RegistryStatus
 	if name, password, found := strings.Cut(login, ":"); login != "" && (!found || name == "" || password == "") {
 		return RegistryStatus{}, errors.New("the login is not NAME:PASSWORD")
 	}
-	err := c.change(func() error {
-		record, err := c.directory.Tree(state.Registry, registryName)
-		if err == nil && record.Login == login && record.Process.Alive() {
-			return nil
-		}
-		if err == nil {
-			if err := proc.KillAll([]proc.Process{record.Process}, clearTimeout); err != nil {
-				return err
-			}
-		}
-		return c.startRegistry(ctx, login)
-	})
-	if err != nil {
+	if err := c.change(func() error { return c.startRegistry(ctx, login) }); err != nil {
 		return RegistryStatus{}, fmt.Errorf("starting the registry: %w", err)
 	}
 	status, err := c.Registry()
@@ -57,27 +44,17 @@ func (c *Cluster) AddRegistry(ctx context.Context, login string) (RegistryStatus
 func (c *Cluster) startRegistry(ctx context.Context, login string) error {
 	port := uint16(firstRegistryPort + c.plan.Index)
 	within := netip.AddrPortFrom(c.plan.Router(), port)
-	record := state.Tree{
+	wanted := state.Tree{
 		Kind: state.Registry, Name: registryName, Login: login, To: within.String(),
 		Listen: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port).String(),
 	}
 	// containerd reads this at each pull: who asks for localhost is led to the router, without TLS.
 	hosts := fmt.Sprintf("server = \"http://%[1]s\"\n[host.\"http://%[1]s\"]\n  capabilities = [\"pull\", \"resolve\"]\n", within)
-	file := c.directory.Path(tree.RegistryHosts, imagePrefix(record), "hosts.toml")
+	file := c.directory.Path(tree.RegistryHosts, imagePrefix(wanted), "hosts.toml")
 	if err := state.WriteFile(file, []byte(hosts), 0o644); err != nil {
 		return err
 	}
-	if err := c.directory.SaveTree(record); err != nil {
-		return err
-	}
-	err := c.spawn(ctx, record, 0, nil)
-	if err == nil {
-		err = c.awaitReadyFile(ctx, state.Registry, registryName)
-	}
-	if err != nil {
-		return errors.Join(err, c.directory.RemoveTree(state.Registry, registryName))
-	}
-	return nil
+	return c.background(ctx, wanted)
 }
 
 // Registry shows the registry; nil: there is none.

@@ -130,3 +130,29 @@ func (c *Cluster) awaitReadyFile(ctx context.Context, kind state.Kind, name stri
 			return err
 		})
 }
+
+// background makes sure that a forwarder or the registry runs as it is wanted, until the cluster is down. One that runs otherwise is replaced.
+func (c *Cluster) background(ctx context.Context, wanted state.Tree) error {
+	record, err := c.directory.Tree(wanted.Kind, wanted.Name)
+	if err == nil {
+		running := record.Process
+		record.Process = proc.Process{}
+		if record == wanted && running.Alive() {
+			return nil
+		}
+		if err := proc.KillAll([]proc.Process{running}, clearTimeout); err != nil {
+			return err
+		}
+	}
+	if err := c.directory.SaveTree(wanted); err != nil {
+		return err
+	}
+	err = c.spawn(ctx, wanted, 0, nil)
+	if err == nil {
+		err = c.awaitReadyFile(ctx, wanted.Kind, wanted.Name)
+	}
+	if err != nil {
+		return errors.Join(err, c.directory.RemoveTree(wanted.Kind, wanted.Name))
+	}
+	return nil
+}

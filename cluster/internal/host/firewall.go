@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"os/exec"
@@ -137,5 +136,5 @@ func Masquerade(ctx context.Context, from, within netip.Prefix) error {
 // missing says whether a program is not on the PATH.
 func missing(program string) bool {
 	_, err := exec.LookPath(program)
-	return errors.Is(err, exec.ErrNotFound) || err != nil
+	return err != nil
 }

@@ -68,15 +68,9 @@ fn check_architecture(nodes: &[String], here: &str) -> anyhow::Result<()> {
 /// The Secret with which nodes pull, for the namespace of operator and gateways. Media pods have the one of their
 /// namespace's service account, so that must name it.
 fn copy_of_pull_secret(target: &Target, name: &str) -> anyhow::Result<Value> {
-    let what = ["secret", name, "--namespace", ROOM_NAMESPACE, "--ignore-not-found"];
-    let listed = target.kubectl("looking for the pull secret", &[&["get", "-o", "json"], &what[..]].concat())?;
-    let account =
-        target.get("reading the service account", &["serviceaccount", "default", "--namespace", ROOM_NAMESPACE])?;
-    let secret = if listed.trim().is_empty() {
-        None
-    } else {
-        Some(serde_json::from_str(&listed).context("reading the pull secret")?)
-    };
+    let here = ["--namespace", ROOM_NAMESPACE];
+    let secret = target.find("looking for the pull secret", &[&["secret", name], &here[..]].concat())?;
+    let account = target.get("reading the service account", &[&["serviceaccount", "default"], &here[..]].concat())?;
     pull_secret_for_programs(name, secret.as_ref(), &account)
 }
 
