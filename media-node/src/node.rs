@@ -93,10 +93,11 @@ impl Node {
 
     /// Takes no new rooms from now on, and is not ready.
     pub(crate) fn terminate(&self) {
-        self.readiness.set(false);
         self.with(|state| {
             state.terminating = true;
             state.rooms.set_admission(state.admission());
+            // Under the lock: a push that is just being taken does not make it ready again.
+            self.readiness.set(false);
         });
     }
 

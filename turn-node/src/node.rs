@@ -111,8 +111,10 @@ impl Node {
 
     /// Takes no new allocations from now on, and is not ready.
     pub(crate) fn terminate(&self) {
+        let mut state = self.lock();
+        self.stop_accepting(&mut state);
+        // Under the lock and last: a push that is just being taken does not make it ready again.
         self.readiness.set(false);
-        self.stop_accepting(&mut self.lock());
     }
 
     /// Returns when no worker has an allocation. Told by the workers themselves: events may be on their way.
