@@ -11,6 +11,9 @@ help: ## List the targets
 rust:
 	@command -v cargo >/dev/null || { echo "Rust is missing: install it from https://rustup.rs (rust-toolchain.toml names the version)" >&2; exit 1; }
 	@command -v cc >/dev/null || { echo "A C compiler is missing: apt-get install -y build-essential" >&2; exit 1; }
+	@# Cargo tells files by their time, not by their checkout: what another one left here must not pass for this one's.
+	@stamp=$(CARGO_TARGET_DIR)/checkout; [ "$$(cat $$stamp 2>/dev/null)" = "$(CURDIR)" ] || { mkdir -p $(CARGO_TARGET_DIR) && \
+	  rm -rf $(CARGO_TARGET_DIR)/*/*/.fingerprint/plenum* $(CARGO_TARGET_DIR)/*/*/.fingerprint/xtask* && echo "$(CURDIR)" >$$stamp; }
 	@cargo build --locked --workspace --bin xtask # --package would build its dependencies with other features, once more
 
 .PHONY: up
