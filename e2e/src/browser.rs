@@ -128,7 +128,7 @@ fn capabilities(chromium: &Path, profile: &Path, origins: &[String]) -> Result<C
         "--use-fake-ui-for-media-stream",
         "--autoplay-policy=no-user-gesture-required",
         "--disable-features=WebRtcHideLocalIpsWithMdns,MediaRouter,OptimizationHints",
-        "--window-size=1000,800",
+        "--window-size=400,300",
     ]
     .map(str::to_owned)
     .to_vec();

@@ -65,7 +65,7 @@ impl<'a> Call<'a> {
 
     async fn open(&mut self, door: &Door, region: &str, number: usize, hint: Option<&str>) -> Result<()> {
         let suite = self.scene.suite;
-        let client = suite.client(region, number).await?;
+        let client = self.scene.client(region, number).await?;
         let token = self.scene.token(&self.room, client.name()).await?;
         let room = (self.scene.namespace.as_str(), self.room.as_str());
         self.pages.push(Page::open(&client, door, suite.origins(), room, &token, hint).await?);

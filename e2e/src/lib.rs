@@ -16,6 +16,7 @@ pub mod grants;
 pub mod http;
 pub mod invariants;
 pub mod kube;
+pub mod lanes;
 pub mod metrics;
 pub mod netns;
 pub mod page;

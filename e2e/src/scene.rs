@@ -1,8 +1,10 @@
 //! One test's own part: its namespace, its API key, and what is ended with it.
 
+use crate::client::Client;
 use crate::diagnosis;
 use crate::grants;
 use crate::invariants;
+use crate::lanes::{Company, Lane};
 use crate::suite::Suite;
 use crate::tokens::ApiKey;
 use crate::wait::{Look, until};
@@ -11,6 +13,7 @@ use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use serde_json::json;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::OnceCell;
 
@@ -28,21 +31,23 @@ pub struct Scene<'a> {
     pub suite: &'a Suite,
     /// Namespace of this test alone.
     pub namespace: String,
+    lane: Lane,
     key: OnceCell<ApiKey>,
 }
 
 impl Scene<'_> {
-    /// Runs a test: makes its namespace, runs it, checks the invariants, and deletes the namespace.
+    /// Runs a test in a lane: makes its namespace, runs it, checks the invariants, and deletes the namespace.
     ///
     /// # Errors
     /// The test, an invariant, or the clean-up failed.
-    pub async fn play(suite: &Suite, test: &str, body: Body) -> Result<()> {
+    pub async fn play(suite: &Suite, test: &str, company: Company, body: Body) -> Result<()> {
+        let lane = suite.lanes.enter(company).await?;
         let start = Instant::now();
         let short: String = test.rsplit("::").next().unwrap_or(test).chars().take(40).collect();
         let namespace = format!("e2e-{}-{:04x}", short.replace('_', "-").trim_end_matches('-'), rand::random::<u16>());
         suite.find_doors(1).await?;
         suite.kube.create_namespace(&namespace, json!({"plenum-e2e": "test"})).await?;
-        let scene = Scene { suite, namespace: namespace.clone(), key: OnceCell::new() };
+        let scene = Scene { suite, namespace: namespace.clone(), lane, key: OnceCell::new() };
         let outcome = Self::run_body(&scene, body).await;
         let outcome = match outcome {
             Ok(()) => Self::aftermath(suite).await.context("after the test"),
@@ -110,6 +115,19 @@ impl Scene<'_> {
             Ok(Look::when(good >= wanted, (), || format!("{status} after {good} good answers")))
         })
         .await
+    }
+
+    /// Lets other tests run beside what is left of this one.
+    pub fn share(&self) {
+        self.lane.share();
+    }
+
+    /// The client `number` of `region`, which no other test uses at this time.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub async fn client(&self, region: &str, number: usize) -> Result<Arc<Client>> {
+        self.suite.client(self.lane.number(), region, number).await
     }
 
     /// A join token for `identity` in `room` of this namespace.

@@ -6,6 +6,7 @@ use crate::env::Env;
 use crate::epochs::EpochWatch;
 use crate::grants;
 use crate::kube::Kube;
+use crate::lanes::Lanes;
 use crate::trust::Authority;
 use crate::wait::{Look, until};
 use anyhow::{Context, Result};
@@ -34,6 +35,8 @@ pub struct Suite {
     pub epochs: EpochWatch,
     /// Whom browsers trust.
     pub authority: Authority,
+    /// Where tests run side by side.
+    pub lanes: Lanes,
     clients: Mutex<Vec<Arc<Client>>>,
     pools: OnceCell<()>,
 }
@@ -54,6 +57,7 @@ impl Suite {
             doors: RwLock::default(),
             epochs,
             authority,
+            lanes: Lanes::default(),
             clients: Mutex::default(),
             pools: OnceCell::new(),
         })
@@ -132,12 +136,12 @@ impl Suite {
         &self.env.gateway_urls
     }
 
-    /// The client `number` of `region`, made when it is first asked for and kept for the run.
+    /// The client `number` of `region` in a lane, made when it is first asked for and kept for the run.
     ///
     /// # Errors
     /// It cannot be made.
-    pub async fn client(&self, region: &str, number: usize) -> Result<Arc<Client>> {
-        let name = format!("e2e-{region}-{number}");
+    pub(crate) async fn client(&self, lane: usize, region: &str, number: usize) -> Result<Arc<Client>> {
+        let name = format!("e2e{lane}-{region}-{number}");
         let mut clients = self.clients.lock().await;
         if let Some(client) = clients.iter().find(|client| client.name() == name) {
             return Ok(client.clone());

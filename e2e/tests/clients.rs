@@ -15,7 +15,7 @@ const MEDIA: Duration = Duration::from_secs(20);
 
 /// A browser on a page of gateway `number` that is not the demo page.
 async fn blank(scene: &Scene<'_>, region: &str, client: usize, number: usize) -> Result<PlainClient> {
-    let browser = scene.suite.client(region, client).await?.browser(scene.suite.origins()).await?;
+    let browser = scene.client(region, client).await?.browser(scene.suite.origins()).await?;
     browser.go(&format!("{}/assets/none", scene.suite.door(number)?.base())).await?;
     PlainClient::new(browser).await
 }

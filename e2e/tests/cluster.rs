@@ -1,4 +1,4 @@
-//! All tests that need a cluster, one file per requirement, run one after the other in the order of the list.
+//! All tests that need a cluster, one file per requirement, begun in the order of the list.
 //!
 //! `PLENUM_E2E` names the file that says where everything is: `make e2e` starts a cluster and writes it. Without it the
 //! tests are passed over, so that `cargo test` works everywhere. `-- NAME` runs those whose name contains NAME.
@@ -23,6 +23,7 @@ mod turn_ssrf;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use plenum_e2e::env::Env;
+use plenum_e2e::lanes::{Company, LANES};
 use plenum_e2e::scene::{Body, Scene};
 use plenum_e2e::suite::Suite;
 use std::process::ExitCode;
@@ -41,31 +42,31 @@ enum Needs {
 struct Test {
     name: &'static str,
     needs: Needs,
+    company: Company,
     body: Body,
 }
 
 macro_rules! tests {
-    ($($needs:ident $module:ident { $($name:ident),* $(,)? })*) => {
+    ($($needs:ident $company:ident $module:ident { $($name:ident),* $(,)? })*) => {
         &[$($(Test {
             name: concat!(stringify!($module), "::", stringify!($name)),
             needs: Needs::$needs,
+            company: Company::$company,
             body: |scene| Box::pin($module::$name(scene)),
         }),*),*]
     };
 }
 
-/// Cheap ones first; those that hurt the cluster last.
+/// Cheap ones first; those that hurt the cluster last. Behind one that has the cluster to itself only until it has judged
+/// stands one that bears it.
 const TESTS: &[Test] = tests! {
-    Cluster api_rules {
+    Cluster Shared api_rules {
         each_rule_takes_and_refuses_what_it_says,
         every_example_is_taken,
         kubectl_explains_and_shows_columns,
     }
-    Cluster rooms_carry_media {
-        two_browsers_in_one_region_see_and_hear_each_other,
-        three_browsers_in_two_regions_see_and_hear_each_other,
-    }
-    Cluster placement {
+    Cluster Alone rooms_carry_media { two_browsers_in_one_region_see_and_hear_each_other }
+    Cluster Shared placement {
         a_room_lands_in_the_region_of_its_people,
         allowed_regions_are_obeyed,
         a_room_without_a_fitting_pool_says_so_and_heals,
@@ -74,54 +75,52 @@ const TESTS: &[Test] = tests! {
         a_full_room_and_a_closed_room_take_nobody,
         a_room_at_rest_is_not_written,
     }
-    Cluster clients {
+    Cluster Shared clients {
         browsers_of_any_origin_may_ask_first,
         plain_whip_and_whep_carry_media_across_origins,
     }
-    Cluster hostile_input {
+    Cluster Shared hostile_input {
         bad_tokens_open_nothing,
         bad_requests_get_problem_documents,
         a_bad_message_on_the_room_socket_gets_an_error,
         garbage_at_the_media_port_is_counted_and_harms_nobody,
     }
-    Cluster charts { programs_are_ready_measured_and_hardened, a_gateway_with_a_certificate_speaks_tls }
-    Cluster exposure { a_host_network_pool_with_two_workers_carries_media }
-    Cluster scaling { a_pool_is_scaled_up_and_down_under_calls }
-    Cluster turn_rooms { a_room_that_always_relays_counts_the_same_bytes_everywhere }
-    EmbeddedCluster turn_rooms { clients_whose_networks_block_udp_are_relayed_and_the_room_says_so }
-    Cluster turn_choice { a_room_says_why_it_has_no_relay_and_heals, a_room_without_relays_offers_stun_only }
-    EmbeddedCluster turn_choice { a_client_gets_a_relay_near_itself, a_balancers_address_leads_clients_to_relays }
-    Cluster turn_foreign {
+    Cluster Alone rooms_carry_media { three_browsers_in_two_regions_see_and_hear_each_other }
+    Cluster Shared charts { programs_are_ready_measured_and_hardened, a_gateway_with_a_certificate_speaks_tls }
+    Cluster Shared exposure { a_host_network_pool_with_two_workers_carries_media }
+    Cluster Shared scaling { a_pool_is_scaled_up_and_down_under_calls }
+    Cluster Shared turn_rooms { a_room_that_always_relays_counts_the_same_bytes_everywhere }
+    EmbeddedCluster Shared turn_rooms { clients_whose_networks_block_udp_are_relayed_and_the_room_says_so }
+    Cluster Shared turn_choice { a_room_says_why_it_has_no_relay_and_heals, a_room_without_relays_offers_stun_only }
+    EmbeddedCluster Shared turn_choice { a_client_gets_a_relay_near_itself, a_balancers_address_leads_clients_to_relays }
+    Cluster Shared turn_foreign {
         a_turn_secret_that_the_operator_may_not_read_is_named,
         bad_turn_credentials_allocate_nothing,
     }
-    EmbeddedCluster turn_foreign { foreign_clients_relay_by_udp_tcp_and_tls }
-    EmbeddedCluster pion { pion_publishes_and_watches_directly, pion_publishes_and_watches_by_relays_alone }
-    EmbeddedCluster turn_ssrf { a_relay_reaches_nothing_inside_the_cluster }
-    Cluster turn_recovery { a_rotated_turn_secret_drops_nobody, a_drained_relay_keeps_its_calls_until_they_end }
-    EmbeddedCluster turn_recovery {
-        a_relay_that_leaves_hands_its_legs_over_in_less_than_a_second,
-        a_relays_death_costs_its_legs_less_than_five_seconds,
-    }
-    Cluster recovery {
+    EmbeddedCluster Alone turn_foreign { foreign_clients_relay_by_udp_tcp_and_tls }
+    EmbeddedCluster Shared pion { pion_publishes_and_watches_directly, pion_publishes_and_watches_by_relays_alone }
+    EmbeddedCluster Shared turn_ssrf { a_relay_reaches_nothing_inside_the_cluster }
+    EmbeddedCluster Alone turn_recovery { a_relay_that_leaves_hands_its_legs_over_in_less_than_a_second }
+    Cluster Shared turn_recovery { a_rotated_turn_secret_drops_nobody, a_drained_relay_keeps_its_calls_until_they_end }
+    Cluster Shared recovery {
         a_room_deleted_and_recreated_works_at_once,
         a_deleted_media_pod_is_replaced_and_pages_rejoin,
-        calls_go_on_while_no_operator_runs,
     }
-    EmbeddedCluster recovery { a_restarted_media_process_forgets_and_its_rooms_are_bound_anew }
-    Cluster leadership { a_busy_leader_keeps_its_lease }
-    EmbeddedCluster leadership { a_frozen_leader_overwrites_nothing_when_it_thaws }
-    EmbeddedCluster dead_node {
+    EmbeddedCluster Shared recovery { a_restarted_media_process_forgets_and_its_rooms_are_bound_anew }
+    EmbeddedCluster Alone turn_recovery { a_relays_death_costs_its_legs_less_than_five_seconds }
+    Cluster Alone recovery { calls_go_on_while_no_operator_runs }
+    Cluster Alone leadership { a_busy_leader_keeps_its_lease }
+    EmbeddedCluster Alone leadership { a_frozen_leader_overwrites_nothing_when_it_thaws }
+    EmbeddedCluster Alone dead_node {
         a_killed_node_moves_its_rooms_within_five_seconds,
         a_node_that_dies_with_the_leader_moves_its_rooms_too,
     }
-    EmbeddedCluster recovery { a_gateway_that_goes_sends_its_clients_to_another }
+    EmbeddedCluster Alone recovery { a_gateway_that_goes_sends_its_clients_to_another }
 };
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
-    // Two cores and one cluster: tests that share them would only wait for each other.
-    arguments.test_threads = Some(1);
+    arguments.test_threads.get_or_insert(LANES);
     let runtime = match Runtime::new() {
         Ok(runtime) => Arc::new(runtime),
         Err(error) => {
@@ -155,7 +154,7 @@ fn trial(test: &'static Test, runtime: &Arc<Runtime>, suite: &SharedSuite) -> Tr
             return Ok(Completion::ignored_with("needs nodes that may be killed: only on the embedded cluster"));
         }
         runtime
-            .block_on(Scene::play(suite, test.name, test.body))
+            .block_on(Scene::play(suite, test.name, test.company, test.body))
             .map_err(|error| Failed::from(format!("{error:#}")))?;
         Ok(Completion::Completed)
     })

@@ -21,7 +21,7 @@ const CHECKS: u64 = 4_000;
 
 /// Somebody at client `number` of eu-west.
 async fn start(scene: &Scene<'_>, number: usize, part: Part, way: (Way, Learning)) -> Result<ForeignClient> {
-    let client = scene.suite.client("eu-west", number).await?;
+    let client = scene.client("eu-west", number).await?;
     let token = scene.token(ROOM, client.name()).await?;
     let front = match part {
         Part::Publish => "whip",
@@ -136,7 +136,7 @@ pub(crate) async fn pion_publishes_and_watches_directly(scene: &Scene<'_>) -> Re
     let mut watcher = start(scene, 1, Part::Watch, way).await?;
     let (sent, received) = same_frames(&mut publisher, &mut watcher).await?;
     for (number, report) in [sent, received].into_iter().enumerate() {
-        let own = scene.suite.client("eu-west", number).await?.address()?.to_string();
+        let own = scene.client("eu-west", number).await?.address()?.to_string();
         let pair = report.pair.context("a client has no pair")?;
         ensure!(pair.local_type == "host" && pair.local_address == own, "{pair:?} is not direct from {own}");
     }

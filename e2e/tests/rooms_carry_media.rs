@@ -23,6 +23,7 @@ pub(crate) async fn two_browsers_in_one_region_see_and_hear_each_other(scene: &S
     call.enter("eu-west", 1).await?;
     call.flows(40, MEDIA).await?;
     first_frames_in_time(&call).await?;
+    scene.share();
     flow_is_observed(scene, &call, 4).await?;
     for page in &call.pages {
         page.draws_what_stats_say(4, MEDIA).await?;
@@ -45,6 +46,7 @@ pub(crate) async fn three_browsers_in_two_regions_see_and_hear_each_other(scene:
     call.enter("us-east", 0).await?;
     call.flows(40, MEDIA).await?;
     first_frames_in_time(&call).await?;
+    scene.share();
     flow_is_observed(scene, &call, 9).await?;
     // A tab that is closed without a word is gone too.
     let gone = call.pages.pop().context("there are three pages")?;

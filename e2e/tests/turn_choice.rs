@@ -93,7 +93,7 @@ fn for_this_room(servers: &IceServers, pod: &Pod, port: u16) -> Result<()> {
 /// WHIP and WHEP name the ICE servers in Link headers (RFC 9725 section 4.6), but not in a preflight's answer.
 async fn links_name_a_relay(scene: &Scene<'_>) -> Result<()> {
     let door = scene.suite.door(0)?;
-    let browser = scene.suite.client("eu-west", 0).await?.browser(scene.suite.origins()).await?;
+    let browser = scene.client("eu-west", 0).await?.browser(scene.suite.origins()).await?;
     browser.go(&format!("{}/assets/none", door.base())).await?;
     let page = plenum_e2e::plain_client::PlainClient::new(browser).await?;
     let token = scene.token("far", "plain").await?;

@@ -78,7 +78,7 @@ impl Foreign<'_> {
 
 pub(crate) async fn foreign_clients_relay_by_udp_tcp_and_tls(scene: &Scene<'_>) -> Result<()> {
     let suite = scene.suite;
-    let (client, far) = (suite.client("eu-west", 0).await?, suite.client("us-east", 0).await?);
+    let (client, far) = (scene.client("eu-west", 0).await?, scene.client("us-east", 0).await?);
     let peer = far.address()?;
     let (server, secret) = foreign_pool(scene, peer).await?;
     let log = File::create(suite.env.artifacts.join("turnutils-peer.log")).context("making a log")?;

@@ -259,6 +259,7 @@ pub(crate) async fn a_relay_that_leaves_hands_its_legs_over_in_less_than_a_secon
         ensure!(frozen < BLINK, "{} was frozen for {frozen} s", page.name());
     }
     rejoined_nobody(&call).await?;
+    scene.share();
     // Browsers keep the relayed addresses of a path that they left: the relay finds that nobody uses them.
     until("the empty pod is gone", LEFT, async || {
         let left: Vec<_> = relays::pods(scene, "turn-us").await?.iter().map(ResourceExt::name_any).collect();

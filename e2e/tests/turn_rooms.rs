@@ -135,7 +135,7 @@ pub(crate) async fn clients_whose_networks_block_udp_are_relayed_and_the_room_sa
     let relays = make_pool(scene, "turn", spec).await?;
 
     let mut call = Call::prepare(scene, "walled", relayed_room(scene, "Fallback")).await?;
-    let shut = suite.client("eu-west", 1).await?;
+    let shut = scene.client("eu-west", 1).await?;
     call.enter("eu-west", 0).await?;
     for (firewall, transport) in
         [(Firewall::Tcp, RelayTransport::Tcp), (Firewall::Tcp443(endpoints(&suite.doors())?), RelayTransport::Tls)]

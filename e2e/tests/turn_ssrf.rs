@@ -22,7 +22,7 @@ use std::time::Duration;
 
 /// Where the listeners are; no program of the cluster has this port.
 const PORT: u16 = 15_999;
-const TURN_PORT: u16 = 13_500;
+const TURN_PORT: u16 = 13_510;
 /// What arrives, arrives within this time on one machine.
 const ARRIVAL: Duration = Duration::from_secs(3);
 const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
@@ -68,7 +68,7 @@ fn disguises(address: Ipv4Addr) -> Vec<(&'static str, IpAddr)> {
 
 pub(crate) async fn a_relay_reaches_nothing_inside_the_cluster(scene: &Scene<'_>) -> Result<()> {
     scene.suite.shared_pools().await?;
-    let guest = scene.suite.client("us-east", 0).await?;
+    let guest = scene.client("us-east", 0).await?;
     let mut spec = turn_spec("eu-west", 1, TURN_PORT);
     spec["turn"]["peers"] = json!({"allow": [{"cidr": format!("{}/32", guest.address()?)}]});
     let pods = make_pool(scene, "turn", spec).await?;

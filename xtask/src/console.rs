@@ -39,8 +39,8 @@ impl Console {
         self.interrupted.load(Ordering::SeqCst)
     }
 
-    /// Cleaning up begins: what runs from here on is not to be stopped by the signal that was already seen.
-    pub(crate) fn forgive_interrupt(&self) {
-        self.interrupted.store(false, Ordering::SeqCst);
+    /// For cleaning up: what runs on it goes on after a signal (a second one ends the process).
+    pub(crate) fn calm(&self) -> Self {
+        Self { started: self.started, interrupted: Arc::default() }
     }
 }

@@ -106,7 +106,8 @@ fn run_one(
     let corpus = workspace.cache_dir(&format!("fuzz/corpus/{name}"))?;
     let findings = workspace.cache_dir(&format!("fuzz/artifacts/{name}"))?;
     let log = workspace.cache_dir("log")?.join(format!("fuzz-{name}.log"));
-    let mut fuzz = Command::new(program);
+    let mut fuzz = Command::new("nice");
+    fuzz.arg(program);
     fuzz.current_dir(workspace.root()).arg(format!("-artifact_prefix={}/", findings.display()));
     fuzz.arg(format!("-max_total_time={seconds}")).args(["-rss_limit_mb=2048", "-timeout=10"]).arg(&corpus);
     let seeds = workspace.path(Path::new("fuzz/seeds").join(name));

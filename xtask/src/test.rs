@@ -29,20 +29,24 @@ pub(crate) fn everything(workspace: &Workspace, console: &Console) -> anyhow::Re
         tally.gate(console, name, || gate(workspace, console));
     }
     tally.step(console, "unit tests", |counts| unit_tests(workspace, console, counts));
-    let elsewhere = target::kubeconfig().is_some();
-    if elsewhere {
-        pass_over(console, &mut tally, CLUSTER_TESTS);
-    } else {
-        tally.step(console, CLUSTER_TESTS, |counts| cluster_tests(workspace, console, counts));
-    }
-    tally.step(console, "fuzz", |counts| fuzz_smoke(workspace, console, counts));
+    // Fuzzers fill every core, politely; clusters mostly wait.
+    tally.beside(
+        |row| clusters(workspace, console, row),
+        |row| _ = row.step(console, "fuzz", |counts| fuzz_smoke(workspace, console, counts)),
+    );
     end_to_end::run(workspace, console, &mut tally, None, false);
-    if elsewhere {
-        pass_over(console, &mut tally, ELSEWHERE);
-    } else {
-        tally.gate(console, ELSEWHERE, || elsewhere::run(workspace, console));
-    }
     tally.finish(console)
+}
+
+/// What starts clusters of its own.
+fn clusters(workspace: &Workspace, console: &Console, tally: &mut Tally) {
+    if target::kubeconfig().is_some() {
+        pass_over(console, tally, CLUSTER_TESTS);
+        pass_over(console, tally, ELSEWHERE);
+        return;
+    }
+    tally.step(console, CLUSTER_TESTS, |counts| cluster_tests(workspace, console, counts));
+    tally.gate(console, ELSEWHERE, || elsewhere::run(workspace, console));
 }
 
 /// `xtask unit`.

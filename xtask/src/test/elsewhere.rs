@@ -52,8 +52,7 @@ pub(super) fn run(workspace: &Workspace, console: &Console) -> anyhow::Result<()
             Err(error) => console.step(format!("nothing is kept of the cluster: {error:#}")),
         })
     });
-    console.forgive_interrupt();
-    let down = cluster.down(console);
+    let down = cluster.down(&console.calm());
     outcome.and(down)
 }
 

@@ -54,7 +54,7 @@ pub(super) fn run(workspace: &Workspace, console: &Console, tally: &mut Tally, f
     if let Some(stage) = &stage {
         tests(workspace, console, tally, stage, filter);
     }
-    console.forgive_interrupt();
+    let console = &console.calm();
     if keep {
         console.step(format!("the cluster {} goes on; `make e2e` without KEEP takes it down", cluster_name()));
         return;
@@ -88,8 +88,7 @@ pub(super) fn bench_ready(workspace: &Workspace, console: &Console) -> anyhow::R
         bench.current_dir(workspace.root()).arg("ready").env("KUBECONFIG", kubeconfig(&stage.target)?);
         run::streamed(console, "the benchmark", bench)
     });
-    console.forgive_interrupt();
-    strike(workspace, console, stage.as_ref().ok())?;
+    strike(workspace, &console.calm(), stage.as_ref().ok())?;
     outcome
 }
 
@@ -205,7 +204,7 @@ fn cargo_test(
     counts: &mut Counts,
 ) -> anyhow::Result<()> {
     console.step("end-to-end tests");
-    let mut cargo = super::cargo_test(workspace, &["--workspace", "--test", "cluster", "--", "--test-threads=1"]);
+    let mut cargo = super::cargo_test(workspace, &["--workspace", "--test", "cluster", "--"]);
     cargo.args(filter);
     if !run::tallied(console, "the end-to-end tests", cargo_environment(cargo, stage), |line| counts.cargo_line(line))?
     {

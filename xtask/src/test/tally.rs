@@ -89,6 +89,17 @@ impl Tally {
         })
     }
 
+    /// Runs two rows of steps side by side.
+    pub(super) fn beside(&mut self, one: impl FnOnce(&mut Self), other: impl FnOnce(&mut Self) + Send) {
+        let (mut first, mut second) = (Self::new(), Self::new());
+        std::thread::scope(|scope| {
+            scope.spawn(|| other(&mut second));
+            one(&mut first);
+        });
+        self.steps.append(&mut first.steps);
+        self.steps.append(&mut second.steps);
+    }
+
     /// Whether a step failed so far.
     pub(super) fn has_failures(&self) -> bool {
         self.steps.iter().any(|step| step.error.is_some())
@@ -122,6 +133,7 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
     #[test]
     fn results_of_cargo_are_counted() {
@@ -141,6 +153,23 @@ mod tests {
             counts.go_line(line);
         }
         assert_eq!(counts, Counts { passed: 1, failed: 1, ignored: 0 });
+    }
+
+    #[test]
+    fn steps_side_by_side_are_all_counted() {
+        let console = Console::start().unwrap();
+        let mut tally = Tally::new();
+        let ((ping, pinged), (pong, ponged)) = (sync_channel(1), sync_channel(1));
+        let meet = |say: SyncSender<()>, heard: Receiver<()>| {
+            say.send(())?;
+            Ok(heard.recv_timeout(Duration::from_secs(10))?)
+        };
+        tally.beside(
+            |row| _ = row.gate(&console, "one", || meet(ping, ponged)),
+            |row| _ = row.gate(&console, "other", || meet(pong, pinged)),
+        );
+        assert_eq!(tally.steps.iter().map(|step| step.name.as_str()).collect::<Vec<_>>(), ["one", "other"]);
+        assert!(tally.finish(&console).is_ok());
     }
 
     #[test]
