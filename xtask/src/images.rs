@@ -40,7 +40,7 @@ pub(crate) struct Images {
 pub(crate) fn command(workspace: &Workspace, console: &Console) -> anyhow::Result<()> {
     let images = match Registry::from_environment()? {
         Some(registry) => registry.push(workspace, console)?,
-        None => pack(workspace, console, &tools::programs(workspace, console)?)?,
+        None => pack(workspace, console, &tools::programs(workspace, console)?, Profile::Dev)?,
     };
     for name in IMAGES {
         println!("{}/{name}:{}", images.registry, images.tag);
@@ -52,8 +52,13 @@ pub(crate) fn command(workspace: &Workspace, console: &Console) -> anyhow::Resul
 }
 
 /// Builds the programs and packs them for the embedded cluster.
-pub(crate) fn pack(workspace: &Workspace, console: &Console, programs: &Programs) -> anyhow::Result<Images> {
-    let binaries = build::programs(workspace, console, Profile::Dev, &PROGRAMS)?;
+pub(crate) fn pack(
+    workspace: &Workspace,
+    console: &Console,
+    programs: &Programs,
+    profile: Profile,
+) -> anyhow::Result<Images> {
+    let binaries = build::programs(workspace, console, profile, &PROGRAMS)?;
     let tag = tag_of(&binaries)?;
     let dir = workspace.cache_dir("images")?;
     let mut archives = Vec::new();

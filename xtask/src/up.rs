@@ -2,6 +2,7 @@
 
 mod existing;
 
+use crate::build::Profile;
 use crate::cluster::Cluster;
 use crate::console::Console;
 use crate::deploy::{self, NODE_PORT, Release};
@@ -30,7 +31,7 @@ pub(crate) fn command(workspace: &Workspace, console: &Console) -> anyhow::Resul
         return existing::command(workspace, console);
     }
     let programs = tools::cluster(workspace, console)?;
-    let images = images::pack(workspace, console, &programs)?;
+    let images = images::pack(workspace, console, &programs, Profile::Dev)?;
     let cluster = Cluster::new(programs, CLUSTER);
     cluster.up(console)?;
     cluster.load_images(console, &images.archives)?;

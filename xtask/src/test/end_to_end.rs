@@ -3,7 +3,7 @@
 use super::release;
 use super::tally::{Counts, Tally};
 use crate::artifacts;
-use crate::build;
+use crate::build::{self, Profile};
 use crate::charts;
 use crate::cluster::Cluster;
 use crate::console::Console;
@@ -48,7 +48,7 @@ pub(super) fn run(workspace: &Workspace, console: &Console, tally: &mut Tally, f
     }
     let mut stage = None;
     tally.gate(console, "images, cluster, charts", || {
-        stage = Some(set(workspace, console)?);
+        stage = Some(set(workspace, console, Profile::Dev)?);
         Ok(())
     });
     if let Some(stage) = &stage {
@@ -80,10 +80,10 @@ fn tests(workspace: &Workspace, console: &Console, tally: &mut Tally, stage: &St
 
 /// `xtask bench-ready`: the same stage, another play.
 pub(super) fn bench_ready(workspace: &Workspace, console: &Console) -> anyhow::Result<()> {
-    let stage = set(workspace, console);
+    let stage = set(workspace, console, Profile::Release);
     let outcome = stage.as_ref().map_err(|error| anyhow::anyhow!("{error:#}")).and_then(|stage| {
         console.step("measuring: Rooms from apply to Ready");
-        let programs = build::programs(workspace, console, build::Profile::Dev, &["plenum-bench"])?;
+        let programs = build::programs(workspace, console, Profile::Release, &["plenum-bench"])?;
         let mut bench = Command::new(build::binary(&programs, "plenum-bench")?);
         bench.current_dir(workspace.root()).arg("ready").env("KUBECONFIG", kubeconfig(&stage.target)?);
         run::streamed(console, "the benchmark", bench)
@@ -92,8 +92,8 @@ pub(super) fn bench_ready(workspace: &Workspace, console: &Console) -> anyhow::R
     outcome
 }
 
-/// Starts the cluster and installs Plenum.
-fn set(workspace: &Workspace, console: &Console) -> anyhow::Result<Stage> {
+/// Starts the cluster and installs Plenum, as built by `profile` (on another cluster the environment says).
+fn set(workspace: &Workspace, console: &Console, profile: Profile) -> anyhow::Result<Stage> {
     tools::browser(workspace, console)?;
     let mut clients = Clients { coturn: tools::coturn(workspace, console)?, foreign: None };
     let artifacts = fresh_artifacts(workspace)?;
@@ -107,7 +107,7 @@ fn set(workspace: &Workspace, console: &Console) -> anyhow::Result<Stage> {
     } else {
         let programs = tools::cluster(workspace, console)?;
         clients.foreign = Some(tools::foreign_client(workspace, console)?);
-        let images = images::pack(workspace, console, &programs)?;
+        let images = images::pack(workspace, console, &programs, profile)?;
         let cluster = Cluster::new(programs, &cluster_name());
         cluster.up(console)?;
         cluster.load_images(console, &images.archives)?;
