@@ -46,6 +46,21 @@ impl<'a> Call<'a> {
         self.enter_by(&door, region, number).await
     }
 
+    /// Several open the page at once, by gateway URLs in turn: whoever (client of a region) stands first is the first page.
+    ///
+    /// # Errors
+    /// A page does not open.
+    pub async fn enter_all(&mut self, people: &[(&str, usize)]) -> Result<()> {
+        let (call, here) = (&*self, self.pages.len());
+        let opened = people.iter().enumerate().map(async |(index, (region, number))| {
+            let door = call.scene.suite.door(here + index)?;
+            call.page(&door, region, *number, None).await
+        });
+        let opened = try_join_all(opened).await?;
+        self.pages.extend(opened);
+        Ok(())
+    }
+
     /// Somebody opens the page by this gateway URL.
     ///
     /// # Errors
@@ -64,12 +79,17 @@ impl<'a> Call<'a> {
     }
 
     async fn open(&mut self, door: &Door, region: &str, number: usize, hint: Option<&str>) -> Result<()> {
+        let page = self.page(door, region, number, hint).await?;
+        self.pages.push(page);
+        Ok(())
+    }
+
+    async fn page(&self, door: &Door, region: &str, number: usize, hint: Option<&str>) -> Result<Page> {
         let suite = self.scene.suite;
         let client = self.scene.client(region, number).await?;
         let token = self.scene.token(&self.room, client.name()).await?;
         let room = (self.scene.namespace.as_str(), self.room.as_str());
-        self.pages.push(Page::open(&client, door, suite.origins(), room, &token, hint).await?);
-        Ok(())
+        Page::open(&client, door, suite.origins(), room, &token, hint).await
     }
 
     /// What a gateway says of the room's flow.

@@ -1,9 +1,10 @@
 //! How tests run side by side: each in a lane, whose clients nobody else uses meanwhile. A test that hurts what all share
-//! (a node, the leader, a gateway) has the cluster to itself; so has one that judges time, until it has judged.
+//! (a node, the leader, a gateway) has the cluster to itself. One that judges time asks for that when it comes to it:
+//! meanwhile nobody else does anything, but calls that others have prepared go on.
 
 use anyhow::{Context, Result};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore};
 
 /// How many tests run at once: they mostly wait, and two cores carry the browsers of two.
 pub const LANES: usize = 2;
@@ -13,7 +14,7 @@ pub const LANES: usize = 2;
 pub enum Company {
     /// It does.
     Shared,
-    /// It kills, freezes or loads what others need, or says how fast something is.
+    /// It kills, freezes or loads what others need.
     Alone,
 }
 
@@ -29,7 +30,8 @@ pub struct Lanes {
 pub struct Lane {
     number: usize,
     free: Arc<Mutex<Vec<usize>>>,
-    places: Mutex<OwnedSemaphorePermit>,
+    all: Arc<Semaphore>,
+    held: AsyncMutex<Option<OwnedSemaphorePermit>>,
 }
 
 impl Default for Lanes {
@@ -44,14 +46,19 @@ impl Lanes {
     /// # Errors
     /// Never in practice: there are as many lanes as places.
     pub async fn enter(&self, company: Company) -> Result<Lane> {
-        let places = match company {
-            Company::Shared => 1,
-            Company::Alone => u32::try_from(LANES)?,
-        };
-        let places = self.places.clone().acquire_many_owned(places).await.context("the lanes are closed")?;
+        let held = acquire(&self.places, company).await?;
         let number = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop().context("no lane is free")?;
-        Ok(Lane { number, free: self.free.clone(), places: Mutex::new(places) })
+        Ok(Lane { number, free: self.free.clone(), all: self.places.clone(), held: AsyncMutex::new(Some(held)) })
     }
+}
+
+async fn acquire(places: &Arc<Semaphore>, company: Company) -> Result<OwnedSemaphorePermit> {
+    let places = places.clone();
+    let count = match company {
+        Company::Shared => 1,
+        Company::Alone => u32::try_from(LANES)?,
+    };
+    places.acquire_many_owned(count).await.context("the lanes are closed")
 }
 
 impl Lane {
@@ -61,16 +68,20 @@ impl Lane {
         self.number
     }
 
-    /// Lets others in from now on.
-    pub fn share(&self) {
-        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        let others = places.num_permits().saturating_sub(1);
-        drop(places.split(others));
+    /// Waits until others have stopped, or may go on. Those who wait for it themselves have stopped: nobody waits for ever.
+    ///
+    /// # Errors
+    /// See [`Lanes::enter`].
+    pub async fn change(&self, company: Company) -> Result<()> {
+        let mut held = self.held.lock().await;
+        held.take();
+        *held = Some(acquire(&self.all, company).await?);
+        Ok(())
     }
 }
 
 impl Drop for Lane {
-    // The number is back before the place is: fields drop after this.
+    // The number is back before the places are: fields drop after this.
     fn drop(&mut self) {
         self.free.lock().unwrap_or_else(PoisonError::into_inner).push(self.number);
     }
@@ -96,12 +107,22 @@ mod tests {
         drop(held);
         let alone = lanes.enter(Company::Alone).await.unwrap();
         assert!(lanes.enter(Company::Shared).now_or_never().is_none());
-        alone.share();
+        alone.change(Company::Shared).await.unwrap();
         let beside = lanes.enter(Company::Shared).now_or_never().unwrap().unwrap();
         assert_ne!(beside.number(), alone.number());
-        alone.share();
-        assert!(lanes.enter(Company::Alone).now_or_never().is_none());
-        drop((alone, beside));
-        assert!(lanes.enter(Company::Alone).now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn two_that_want_the_cluster_get_it_one_after_the_other() {
+        let lanes = Lanes::default();
+        let one = lanes.enter(Company::Shared).await.unwrap();
+        let other = lanes.enter(Company::Shared).await.unwrap();
+        let (mut first, mut second) = (one.change(Company::Alone).boxed(), other.change(Company::Alone).boxed());
+        assert!((&mut first).now_or_never().is_none());
+        assert!((&mut second).now_or_never().is_none());
+        first.await.unwrap();
+        assert!((&mut second).now_or_never().is_none());
+        one.change(Company::Shared).now_or_never();
+        second.await.unwrap();
     }
 }

@@ -117,9 +117,20 @@ impl Scene<'_> {
         .await
     }
 
-    /// Lets other tests run beside what is left of this one.
-    pub fn share(&self) {
-        self.lane.share();
+    /// Waits until no other test does anything: what is as fast as it must be is judged without them.
+    ///
+    /// # Errors
+    /// Never in practice.
+    pub async fn alone(&self) -> Result<()> {
+        self.lane.change(Company::Alone).await
+    }
+
+    /// Lets others go on.
+    ///
+    /// # Errors
+    /// Never in practice.
+    pub async fn share(&self) -> Result<()> {
+        self.lane.change(Company::Shared).await
     }
 
     /// The client `number` of `region`, which no other test uses at this time.

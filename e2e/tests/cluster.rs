@@ -57,15 +57,17 @@ macro_rules! tests {
     };
 }
 
-/// Cheap ones first; those that hurt the cluster last. Behind one that has the cluster to itself only until it has judged
-/// stands one that bears it.
+/// Cheap ones first; those that hurt the cluster last.
 const TESTS: &[Test] = tests! {
     Cluster Shared api_rules {
         each_rule_takes_and_refuses_what_it_says,
         every_example_is_taken,
         kubectl_explains_and_shows_columns,
     }
-    Cluster Alone rooms_carry_media { two_browsers_in_one_region_see_and_hear_each_other }
+    Cluster Shared rooms_carry_media {
+        two_browsers_in_one_region_see_and_hear_each_other,
+        three_browsers_in_two_regions_see_and_hear_each_other,
+    }
     Cluster Shared placement {
         a_room_lands_in_the_region_of_its_people,
         allowed_regions_are_obeyed,
@@ -85,7 +87,6 @@ const TESTS: &[Test] = tests! {
         a_bad_message_on_the_room_socket_gets_an_error,
         garbage_at_the_media_port_is_counted_and_harms_nobody,
     }
-    Cluster Alone rooms_carry_media { three_browsers_in_two_regions_see_and_hear_each_other }
     Cluster Shared charts { programs_are_ready_measured_and_hardened, a_gateway_with_a_certificate_speaks_tls }
     Cluster Shared exposure { a_host_network_pool_with_two_workers_carries_media }
     Cluster Shared scaling { a_pool_is_scaled_up_and_down_under_calls }
@@ -97,17 +98,19 @@ const TESTS: &[Test] = tests! {
         a_turn_secret_that_the_operator_may_not_read_is_named,
         bad_turn_credentials_allocate_nothing,
     }
-    EmbeddedCluster Alone turn_foreign { foreign_clients_relay_by_udp_tcp_and_tls }
+    EmbeddedCluster Shared turn_foreign { foreign_clients_relay_by_udp_tcp_and_tls }
     EmbeddedCluster Shared pion { pion_publishes_and_watches_directly, pion_publishes_and_watches_by_relays_alone }
     EmbeddedCluster Shared turn_ssrf { a_relay_reaches_nothing_inside_the_cluster }
-    EmbeddedCluster Alone turn_recovery { a_relay_that_leaves_hands_its_legs_over_in_less_than_a_second }
     Cluster Shared turn_recovery { a_rotated_turn_secret_drops_nobody, a_drained_relay_keeps_its_calls_until_they_end }
+    EmbeddedCluster Shared turn_recovery {
+        a_relay_that_leaves_hands_its_legs_over_in_less_than_a_second,
+        a_relays_death_costs_its_legs_less_than_five_seconds,
+    }
     Cluster Shared recovery {
         a_room_deleted_and_recreated_works_at_once,
         a_deleted_media_pod_is_replaced_and_pages_rejoin,
     }
     EmbeddedCluster Shared recovery { a_restarted_media_process_forgets_and_its_rooms_are_bound_anew }
-    EmbeddedCluster Alone turn_recovery { a_relays_death_costs_its_legs_less_than_five_seconds }
     Cluster Alone recovery { calls_go_on_while_no_operator_runs }
     Cluster Alone leadership { a_busy_leader_keeps_its_lease }
     EmbeddedCluster Alone leadership { a_frozen_leader_overwrites_nothing_when_it_thaws }

@@ -36,8 +36,7 @@ pub(crate) async fn a_host_network_pool_with_two_workers_carries_media(scene: &S
         assignment.endpoints.iter().find(|e| e.purpose == EndpointPurpose::Control).context("no control endpoint")?;
     ensure!(control.port == FIRST_PORT + WORKERS, "the control port of slot 0 is {}", control.port);
 
-    call.enter("us-east", 0).await?;
-    call.enter("eu-west", 0).await?;
+    call.enter_all(&[("us-east", 0), ("eu-west", 0)]).await?;
     call.flows(30, MEDIA).await?;
     for page in &call.pages {
         for pair in page.stats().await?.pairs {

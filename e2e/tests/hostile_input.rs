@@ -165,8 +165,7 @@ const GARBAGE: u32 = 200;
 pub(crate) async fn garbage_at_the_media_port_is_counted_and_harms_nobody(scene: &Scene<'_>) -> Result<()> {
     scene.suite.shared_pools().await?;
     let mut call = Call::prepare(scene, "noisy", room_spec("eu-west")).await?;
-    call.enter("eu-west", 0).await?;
-    call.enter("eu-west", 1).await?;
+    call.enter_all(&[("eu-west", 0), ("eu-west", 1)]).await?;
     call.flows(10, MEDIA).await?;
     let room = call.state().await?;
     let assignment = room.media_assignment().context("the Room is bound")?;

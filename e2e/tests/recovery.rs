@@ -63,8 +63,7 @@ pub(crate) async fn pages_came_back(call: &Call<'_>) -> Result<()> {
 pub(crate) async fn a_deleted_media_pod_is_replaced_and_pages_rejoin(scene: &Scene<'_>) -> Result<()> {
     let spec = two_zones(scene, 22_000).await?;
     let mut call = Call::prepare(scene, "hurt", spec).await?;
-    call.enter("eu-west", 0).await?;
-    call.enter("eu-west", 1).await?;
+    call.enter_all(&[("eu-west", 0), ("eu-west", 1)]).await?;
     call.flows(30, MEDIA).await?;
     let (before, (namespace, pod)) = (call.state().await?, call.media_pod().await?);
 
@@ -88,8 +87,7 @@ pub(crate) async fn a_deleted_media_pod_is_replaced_and_pages_rejoin(scene: &Sce
 pub(crate) async fn calls_go_on_while_no_operator_runs(scene: &Scene<'_>) -> Result<()> {
     scene.suite.shared_pools().await?;
     let mut call = Call::prepare(scene, "alone", room_spec("eu-west")).await?;
-    call.enter("eu-west", 0).await?;
-    call.enter("eu-west", 1).await?;
+    call.enter_all(&[("eu-west", 0), ("eu-west", 1)]).await?;
     call.flows(20, MEDIA).await?;
     let namespace = &scene.suite.env.namespace;
     let kube = &scene.suite.kube;
@@ -161,8 +159,7 @@ pub(crate) async fn a_room_deleted_and_recreated_works_at_once(scene: &Scene<'_>
 pub(crate) async fn a_restarted_media_process_forgets_and_its_rooms_are_bound_anew(scene: &Scene<'_>) -> Result<()> {
     let spec = two_zones(scene, 22_400).await?;
     let mut call = Call::prepare(scene, "amnesia", spec).await?;
-    call.enter("eu-west", 0).await?;
-    call.enter("eu-west", 1).await?;
+    call.enter_all(&[("eu-west", 0), ("eu-west", 1)]).await?;
     call.flows(20, MEDIA).await?;
     let (before, (namespace, name)) = (call.state().await?, call.media_pod().await?);
     let pod: Pod = scene.suite.kube.api(&namespace).get(&name).await.context("reading the media pod")?;

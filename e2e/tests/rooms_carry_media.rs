@@ -20,10 +20,11 @@ pub(crate) async fn two_browsers_in_one_region_see_and_hear_each_other(scene: &S
     scene.suite.shared_pools().await?;
     let mut call = Call::prepare(scene, "pair", room_spec("eu-west")).await?;
     call.enter("eu-west", 0).await?;
+    scene.alone().await?;
     call.enter("eu-west", 1).await?;
     call.flows(40, MEDIA).await?;
     first_frames_in_time(&call).await?;
-    scene.share();
+    scene.share().await?;
     flow_is_observed(scene, &call, 4).await?;
     for page in &call.pages {
         page.draws_what_stats_say(4, MEDIA).await?;
@@ -42,11 +43,12 @@ pub(crate) async fn three_browsers_in_two_regions_see_and_hear_each_other(scene:
     scene.suite.shared_pools().await?;
     let mut call = Call::prepare(scene, "trio", room_spec("eu-west")).await?;
     call.enter("eu-west", 0).await?;
+    scene.alone().await?;
     call.enter("eu-west", 1).await?;
     call.enter("us-east", 0).await?;
     call.flows(40, MEDIA).await?;
     first_frames_in_time(&call).await?;
-    scene.share();
+    scene.share().await?;
     flow_is_observed(scene, &call, 9).await?;
     // A tab that is closed without a word is gone too.
     let gone = call.pages.pop().context("there are three pages")?;

@@ -34,8 +34,7 @@ pub(crate) async fn a_pool_is_scaled_up_and_down_under_calls(scene: &Scene<'_>) 
     let spec =
         json!({"topology": "MediaServer", "media": {"poolSelector": {"matchLabels": {"only-of": scene.namespace}}}});
     let mut call = Call::prepare(scene, "busy", spec.clone()).await?;
-    call.enter("eu-west", 0).await?;
-    call.enter("eu-west", 1).await?;
+    call.enter_all(&[("eu-west", 0), ("eu-west", 1)]).await?;
     call.flows(20, MEDIA).await?;
     let (_, busy) = call.media_pod().await?;
 

@@ -137,8 +137,7 @@ pub(crate) async fn a_room_without_relays_offers_stun_only(scene: &Scene<'_>) ->
         ensure!(stun && server.username.is_none() && server.credential.is_none(), "a Never room offers {server:?}");
     }
     ensure!(servers.ice_transport_policy == IceTransportPolicy::All, "a Never room says {servers:?}");
-    call.enter("eu-west", 0).await?;
-    call.enter("eu-west", 1).await?;
+    call.enter_all(&[("eu-west", 0), ("eu-west", 1)]).await?;
     call.flows(20, MEDIA).await?;
     for page in &call.pages {
         let pairs = page.stats().await?.pairs;
@@ -242,8 +241,7 @@ pub(crate) async fn a_balancers_address_leads_clients_to_relays(scene: &Scene<'_
     let url = format!("turn:{address}:13240?transport=udp");
     ensure!(relay.urls.contains(&url), "{url} is not among {:?}", relay.urls);
     allocates(relay, SocketAddr::new(address, 13_240)).await?;
-    call.enter("eu-west", 0).await?;
-    call.enter("us-east", 0).await?;
+    call.enter_all(&[("eu-west", 0), ("us-east", 0)]).await?;
     call.flows(30, MEDIA).await?;
     call.end().await
 }

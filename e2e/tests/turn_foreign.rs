@@ -100,7 +100,9 @@ pub(crate) async fn foreign_clients_relay_by_udp_tcp_and_tls(scene: &Scene<'_>) 
         // Several allocations at once, with large messages.
         (PORT, vec!["-c", "-m", "8", "-l", "1200"]),
     ];
+    scene.alone().await?;
     try_join_all(runs.iter().map(|(port, flags)| foreign.relays(&named, *port, flags))).await?;
+    scene.share().await?;
     echo.check_running()?;
     let stranger = Credential { password: "wrong".to_owned(), ..named };
     let refused = foreign.run(&stranger, PORT, &["-c"]).await?;

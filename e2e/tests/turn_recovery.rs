@@ -117,12 +117,14 @@ pub(crate) async fn a_relays_death_costs_its_legs_less_than_five_seconds(scene: 
     by_relay(&call, 1, here).await?;
     by_relay(&call, 2, here).await?;
 
+    scene.alone().await?;
     let before = Ground::all(&call).await?;
     let process = pid_in_pod(&there.uid().unwrap_or_default(), names::APP_TURN_NODE)?;
     let death = Death::now()?;
     kill(process);
     let page = call.pages.first().context("three are there")?;
     back_in_time(page, before.first().context("three are there")?, death).await.context("the process was killed")?;
+    scene.share().await?;
     by_relay(&call, 0, here).await?;
     // Its frames at the others were gone as long; theirs at each other never were.
     call.flows(10, MEDIA).await?;
@@ -190,11 +192,13 @@ async fn pod_deleted(scene: &Scene<'_>, call: &Call<'_>, pod: &Pod) -> Result<()
         Ok(Look::when(ours == 2, (), || format!("{ours} of 2")))
     })
     .await?;
+    scene.alone().await?;
     let before = Ground::all(call).await?;
     let death = Death::now()?;
     scene.suite.kube.delete_pod_at_once(&scene.namespace, &pod.name_any()).await?;
     let pages = call.pages.iter().zip(&before);
     try_join_all(pages.map(|(page, before)| back_in_time(page, before, death))).await.context("the pod was deleted")?;
+    scene.share().await?;
     call.flows(10, MEDIA).await?;
     rejoined_nobody(call).await
 }
@@ -204,8 +208,7 @@ pub(crate) async fn a_drained_relay_keeps_its_calls_until_they_end(scene: &Scene
     let pods = make_pool(scene, "turn", turn_spec("eu-west", 1, 13_310)).await?;
     let pod = pods.first().context("a ready pool has a pod")?.name_any();
     let mut call = Call::prepare(scene, "long", relayed_room(scene, "Always")).await?;
-    call.enter("eu-west", 0).await?;
-    call.enter("eu-west", 1).await?;
+    call.enter_all(&[("eu-west", 0), ("eu-west", 1)]).await?;
     call.flows(30, MEDIA).await?;
     let before = Ground::all(&call).await?;
 
@@ -247,6 +250,7 @@ pub(crate) async fn a_relay_that_leaves_hands_its_legs_over_in_less_than_a_secon
     call.enter_near("eu-west", 0).await?;
     call.flows(30, MEDIA).await?;
     by_relay(&call, 0, old.first().context("a pod")?).await?;
+    scene.alone().await?;
     let before = Ground::all(&call).await?;
     scene.suite.env.kubectl(&["scale", "relaypool/turn-us", "--replicas=0", "-n", &scene.namespace]).await?;
     by_relay(&call, 0, new.first().context("a pod")?).await?;
@@ -259,7 +263,7 @@ pub(crate) async fn a_relay_that_leaves_hands_its_legs_over_in_less_than_a_secon
         ensure!(frozen < BLINK, "{} was frozen for {frozen} s", page.name());
     }
     rejoined_nobody(&call).await?;
-    scene.share();
+    scene.share().await?;
     // Browsers keep the relayed addresses of a path that they left: the relay finds that nobody uses them.
     until("the empty pod is gone", LEFT, async || {
         let left: Vec<_> = relays::pods(scene, "turn-us").await?.iter().map(ResourceExt::name_any).collect();
@@ -274,8 +278,7 @@ pub(crate) async fn a_rotated_turn_secret_drops_nobody(scene: &Scene<'_>) -> Res
     let pods = make_pool(scene, "turn", turn_spec("eu-west", 1, 13_330)).await?;
     let server = SocketAddr::new(node_address(pods.first().context("a ready pool has a pod")?)?, 13_330);
     let mut call = Call::prepare(scene, "rotated", relayed_room(scene, "Always")).await?;
-    call.enter("eu-west", 0).await?;
-    call.enter("eu-west", 1).await?;
+    call.enter_all(&[("eu-west", 0), ("eu-west", 1)]).await?;
     call.flows(30, MEDIA).await?;
     let before = Ground::all(&call).await?;
     let old = relays::shared_secret(scene).await?;

@@ -34,8 +34,7 @@ pub(crate) async fn a_room_that_always_relays_counts_the_same_bytes_everywhere(s
         planned.as_ref().is_some_and(|flow| flow.name == FlowName::MediaServerRelayed && flow.basis == Basis::Planned),
         "before anybody came the flow is {planned:?}"
     );
-    call.enter("eu-west", 0).await?;
-    call.enter("eu-west", 1).await?;
+    call.enter_all(&[("eu-west", 0), ("eu-west", 1)]).await?;
     call.flows(40, MEDIA).await?;
     for page in &call.pages {
         let pairs = page.stats().await?.pairs;
