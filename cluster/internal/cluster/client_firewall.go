@@ -49,5 +49,6 @@ func CheckClientFirewall(allow host.Allow, except []netip.AddrPort) error {
 func (c *Cluster) clientFirewall(slot int, allow host.Allow, except []netip.AddrPort) host.ClientFirewall {
 	return host.ClientFirewall{
 		Owner: c.plan.Cgroup(), Chain: c.plan.ClientChain(slot), Link: c.plan.ClientLink(slot), Allow: allow, Except: except,
+		Clients: c.plan.Clients(),
 	}
 }

@@ -17,7 +17,7 @@ func TestAFirewallThatMeansNothingIsRefused(t *testing.T) {
 	}{
 		{host.AllowOpen, nil, ""},
 		{host.AllowTCP443, endpoint, ""},
-		{"udp", nil, "one of [open tcp tcp443]"},
+		{"udp", nil, "one of [open tcp tcp443 servers]"},
 		{host.AllowTCP, endpoint, "tcp443 only"},
 		{host.AllowTCP443, []netip.AddrPort{netip.MustParseAddrPort("[::1]:1")}, "IPv4"},
 		{host.AllowTCP443, []netip.AddrPort{netip.MustParseAddrPort("100.64.1.11:0")}, "a port"},

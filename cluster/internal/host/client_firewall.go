@@ -18,10 +18,12 @@ const (
 	AllowTCP Allow = "tcp"
 	// AllowTCP443 lets TCP to port 443 out, and DNS.
 	AllowTCP443 Allow = "tcp443"
+	// AllowServers lets everything out but what goes to other clients.
+	AllowServers Allow = "servers"
 )
 
 // Allows lists the firewalls in the order in which they are shown.
-func Allows() []Allow { return []Allow{AllowOpen, AllowTCP, AllowTCP443} }
+func Allows() []Allow { return []Allow{AllowOpen, AllowTCP, AllowTCP443, AllowServers} }
 
 // ClientFirewall stands between one client and everything behind the router.
 type ClientFirewall struct {
@@ -33,6 +35,8 @@ type ClientFirewall struct {
 	Allow Allow
 	// Except are TCP endpoints that are let out too.
 	Except []netip.AddrPort
+	// Clients is the range of all clients, for AllowServers.
+	Clients netip.Prefix
 }
 
 // Rules gives the chain as input for iptables-restore --noflush.
@@ -47,6 +51,8 @@ func (f ClientFirewall) Rules() string {
 		line("-A %s -p tcp -j RETURN", f.Chain)
 	case AllowTCP443:
 		line("-A %s -p tcp --dport 443 -j RETURN", f.Chain)
+	case AllowServers:
+		line("-A %s ! -d %s -j RETURN", f.Chain, f.Clients)
 	}
 	for _, except := range f.Except {
 		line("-A %s -d %s -p tcp --dport %d -j RETURN", f.Chain, except.Addr(), except.Port())

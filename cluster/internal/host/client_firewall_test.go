@@ -25,6 +25,10 @@ COMMIT
 	if got := firewall.Rules(); !strings.Contains(got, "-A PLENUM-C2-7 -p tcp -j RETURN\n-A PLENUM-C2-7 -j DROP") {
 		t.Errorf("all TCP is let out by\n%s", got)
 	}
+	firewall.Allow, firewall.Clients = AllowServers, netip.MustParsePrefix("100.66.2.0/24")
+	if got := firewall.Rules(); !strings.Contains(got, "-A PLENUM-C2-7 ! -d 100.66.2.0/24 -j RETURN\n-A PLENUM-C2-7 -j DROP") {
+		t.Errorf("servers are let out by\n%s", got)
+	}
 }
 
 func TestTheChainOfAClientsFirewallIsFoundByItsOwnerAndUndone(t *testing.T) {

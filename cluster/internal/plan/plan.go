@@ -88,6 +88,9 @@ func (p Plan) NodeAddress(n Node) netip.Addr { return p.outside(1, 10+n.Slot) }
 // ClientAddress is the address of the client in a slot (1 to MaxClients).
 func (p Plan) ClientAddress(slot int) netip.Addr { return p.outside(2, slot) }
 
+// Clients is the range of all clients.
+func (p Plan) Clients() netip.Prefix { return netip.PrefixFrom(p.outside(2, 0), 24) }
+
 // Pods is the range of all pods.
 func (p Plan) Pods() netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(244 - p.Index), 0, 0}), 16)
