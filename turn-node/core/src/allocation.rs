@@ -4,7 +4,7 @@ use crate::client::ClientId;
 use crate::counters::{Method, Outcome};
 use crate::credentials::{Asker, LongTermKey};
 use crate::ledger::Place;
-use crate::peers::PeerPolicy;
+use crate::peers::{PeerPolicy, Way};
 use plenum_protocol::relay::AllocationState;
 use plenum_protocol::turn::{Scope, Username};
 use plenum_sansio::TokenBucket;
@@ -35,8 +35,7 @@ pub(crate) struct Channel {
     pub(crate) number: u16,
     /// As the client knows it.
     pub(crate) peer: SocketAddr,
-    /// Where packets go and come from.
-    pub(crate) inside: SocketAddr,
+    pub(crate) way: Way,
     pub(crate) until: Instant,
     /// When the permission for its address ends: kept equal to it, so that a packet asks in one place.
     pub(crate) permitted: Instant,
@@ -46,6 +45,11 @@ impl Channel {
     /// Whether packets pass.
     pub(crate) fn is_open(&self, now: Instant) -> bool {
         now < self.until && now < self.permitted
+    }
+
+    /// Where the peer was heard, or must be.
+    pub(crate) fn heard(&self) -> Option<SocketAddr> {
+        self.way.certain.then_some(self.way.inside)
     }
 }
 
@@ -174,11 +178,11 @@ impl Allocation {
     }
 
     /// Binds or renews a channel; its permission comes with it.
-    pub(crate) fn bind(&mut self, number: u16, peer: SocketAddr, inside: SocketAddr, now: Instant) {
+    pub(crate) fn bind(&mut self, number: u16, peer: SocketAddr, way: Way, now: Instant) {
         let (until, permitted) = (now + CHANNEL, now + PERMISSION);
         match self.channels.iter_mut().find(|channel| channel.number == number) {
-            Some(channel) => *channel = Channel { number, peer, inside, until, permitted },
-            None => self.channels.push(Channel { number, peer, inside, until, permitted }),
+            Some(channel) => *channel = Channel { number, peer, way, until, permitted },
+            None => self.channels.push(Channel { number, peer, way, until, permitted }),
         }
         self.permit(peer.ip(), now);
     }
@@ -189,11 +193,24 @@ impl Allocation {
         let scope = self.scope;
         self.permissions.retain(|permission| policy.judge_address(scope, permission.ip).is_ok());
         self.channels.retain_mut(|channel| {
-            let inside = policy.judge(scope, channel.peer);
-            channel.inside = inside.unwrap_or(channel.inside);
-            inside.is_ok()
+            let way = policy.way(scope, channel.peer, channel.heard());
+            channel.way = way.unwrap_or(channel.way);
+            way.is_ok()
         });
         before - self.permissions.len() - self.channels.len()
+    }
+
+    /// The open channel by which a packet comes. A peer that is heard from another of its places is there from now on.
+    pub(crate) fn channel_from(&mut self, from: SocketAddr, policy: Option<&PeerPolicy>, now: Instant) -> Option<u16> {
+        let scope = self.scope;
+        let known = self.channels.iter().position(|channel| channel.way.inside == from && channel.is_open(now));
+        let found = known.or_else(|| {
+            let is_from = |channel: &Channel| policy.is_some_and(|policy| policy.is_from(scope, channel.peer, from));
+            self.channels.iter().position(|channel| channel.is_open(now) && is_from(channel))
+        });
+        let channel = self.channels.get_mut(found?)?;
+        channel.way = Way { inside: from, certain: true };
+        Some(channel.number)
     }
 
     /// Forgets permissions and channels that expired.

@@ -9,10 +9,12 @@ mod disguise;
 mod endpoints;
 mod ranges;
 mod rules;
+mod way;
 
 use endpoints::Endpoints;
 pub use ranges::Reach;
 use rules::Rules;
+pub use way::Way;
 
 use plenum_protocol::relay::RelayPeers;
 use plenum_protocol::turn::Scope;
@@ -83,8 +85,8 @@ impl PeerPolicy {
         }
         let inside = |ip| SocketAddr::new(ip, peer.port());
         match scope {
-            Some(Scope::Media) => self.media.inside(peer).map(inside).ok_or(Refusal::NotNamed),
-            Some(Scope::Peers) if let Some(ip) = self.relay_inside(peer) => Ok(inside(ip)),
+            Some(Scope::Media) => self.media.inside(peer).next().map(inside).ok_or(Refusal::NotNamed),
+            Some(Scope::Peers) if let Some(ip) = self.relay_inside(peer).next() => Ok(inside(ip)),
             Some(Scope::Peers) | None => self.judge_open(peer.ip(), Some(peer.port())).map(|()| peer),
         }
     }
@@ -124,9 +126,9 @@ impl PeerPolicy {
         named.or_else(open).map(|ip| SocketAddr::new(ip, from.port()))
     }
 
-    /// Where a named relay is, unless a rule denies it.
-    fn relay_inside(&self, peer: SocketAddr) -> Option<IpAddr> {
-        self.relays.inside(peer).filter(|_| !self.deny.bar(peer.ip(), Some(peer.port())))
+    /// Where a named relay may be, unless a rule denies it.
+    fn relay_inside(&self, peer: SocketAddr) -> impl Iterator<Item = IpAddr> {
+        self.relays.inside(peer).filter(move |_| !self.deny.bar(peer.ip(), Some(peer.port())))
     }
 
     /// The address itself, and every address that it carries.

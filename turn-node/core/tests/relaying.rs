@@ -1,7 +1,9 @@
 //! Send and Data indications, IPv6, bandwidth.
 
-use crate::support::client::{Answer, Request};
+use crate::support::client::{Answer, Request, channel_data};
 use crate::support::world::{MEDIA, MEDIA_INSIDE, PUBLIC, World, address};
+use plenum_protocol::ports::PortRange;
+use plenum_protocol::relay::PeerEndpoint;
 use plenum_protocol::turn::{RelayTransport, Scope};
 use rtc_stun::attributes::*;
 use rtc_stun::message::*;
@@ -39,6 +41,47 @@ fn an_endpoint_is_spoken_of_by_its_outside_address() {
     assert_eq!(world.at_peers(), [(address(MEDIA_INSIDE), b"x".to_vec())]);
     world.peer_sends(client.port(), MEDIA_INSIDE, b"y");
     assert_eq!(data(&world.at_clients()[0]), (address(MEDIA), b"y".to_vec()));
+}
+
+#[test]
+fn relays_that_share_an_address_all_hear_a_client_until_one_of_them_speaks() {
+    let (peer, places) = ("198.51.100.20:50000", ["10.0.0.20:50000", "10.0.0.21:50000"]);
+    let mut world = World::new();
+    world.push(|config| {
+        config.peers.relays = places
+            .map(|place| PeerEndpoint {
+                outside: vec![address(peer).ip()],
+                inside: address(place).ip(),
+                ports: PortRange { min: 50_000, max: 50_999 },
+            })
+            .to_vec();
+    });
+    let mut client = world.client(RelayTransport::Udp, "192.0.2.10:1", "SE_1", Some(Scope::Peers));
+    client.allocate(&mut world);
+    client.permit(&mut world, &[peer]);
+    let both = |payload: &[u8]| places.map(|place| (address(place), payload.to_vec())).to_vec();
+    client.send(&mut world, peer, b"check");
+    assert_eq!(world.at_peers(), both(b"check"));
+    client.bind(&mut world, 0x4000, peer);
+    client.send_channel(&mut world, 0x4000, b"check");
+    assert_eq!(world.at_peers(), both(b"check"));
+
+    world.peer_sends(client.port(), "10.0.0.22:50000", b"nobody");
+    world.peer_sends(client.port(), "10.0.0.21:50001", b"somebody else");
+    assert_eq!(world.at_clients().len(), 1, "by indication, from where the client permits, at another port");
+    for place in [places[1], places[0]] {
+        world.peer_sends(client.port(), place, b"here");
+        assert_eq!(world.at_clients(), [channel_data(0x4000, b"here", false)]);
+        client.send_channel(&mut world, 0x4000, b"there");
+        client.bind(&mut world, 0x4000, peer);
+        client.send(&mut world, peer, b"there");
+        world.push(|config| config.max_lifetime_seconds += 1);
+        client.send_channel(&mut world, 0x4000, b"there");
+        assert_eq!(world.at_peers(), vec![(address(place), b"there".to_vec()); 3]);
+    }
+    world.push(|config| drop(config.peers.relays.remove(0)));
+    client.send_channel(&mut world, 0x4000, b"moved");
+    assert_eq!(world.at_peers(), [(address(places[1]), b"moved".to_vec())]);
 }
 
 #[test]

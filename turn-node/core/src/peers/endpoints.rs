@@ -39,9 +39,10 @@ impl Endpoints {
         Ok(result)
     }
 
-    /// Where packets go that a client sends to `peer`.
-    pub(super) fn inside(&self, peer: SocketAddr) -> Option<IpAddr> {
-        aliases(&self.by_outside, peer).next()
+    /// Where packets go that a client sends to `peer`. Endpoints that share an outside address and its ports, such as relays
+    /// behind one balancer, are more than one.
+    pub(super) fn inside(&self, peer: SocketAddr) -> impl Iterator<Item = IpAddr> {
+        aliases(&self.by_outside, peer)
     }
 
     /// The addresses by which clients may know who sends from `from`.

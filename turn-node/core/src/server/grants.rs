@@ -1,7 +1,7 @@
 //! CreatePermission and ChannelBind (RFC 8656, sections 9 and 12): which peers a client may hear and name.
 
 use super::{Received, Server};
-use crate::allocation::Done;
+use crate::allocation::{Channel, Done};
 use crate::channel_data::CHANNELS;
 use crate::counters::Outcome;
 use crate::peers::PeerPolicy;
@@ -63,15 +63,17 @@ impl Server {
         if !allocation.same_family(peer) {
             return Err(Outcome::FamilyMismatch);
         }
-        let inside = policy.judge(allocation.scope, peer).map_err(|_| Outcome::Forbidden)?;
-        let is_new = !allocation.channels.iter().any(|channel| channel.number == number);
+        let known = allocation.channels.iter().find(|channel| channel.number == number);
+        let heard = known.and_then(Channel::heard);
+        let way = policy.way(allocation.scope, peer, heard).map_err(|_| Outcome::Forbidden)?;
+        let is_new = known.is_none();
         let is_permitted = allocation.is_permitted(peer.ip(), now);
         let has_room = (!is_new || allocation.channels.len() < limits.channels)
             && (is_permitted || allocation.permissions.len() < limits.permissions);
         if !has_room {
             return Err(Outcome::InsufficientCapacity);
         }
-        allocation.bind(number, peer, inside, now);
+        allocation.bind(number, peer, way, now);
         self.set_timer(slot);
         Ok(Done::Granted)
     }

@@ -4,11 +4,13 @@
 //! with every new configuration, all else is judged packet by packet.
 
 use super::{Received, Server};
-use crate::allocation::Allocation;
+use crate::allocation::{Allocation, Channel};
 use crate::channel_data::{self, ChannelData};
 use crate::client::{ClientId, RelayId};
+use crate::config::CheckedConfig;
 use crate::counters::Counters;
 use crate::io::Io;
+use crate::peers::Way;
 use crate::stun::write::{Writer, kind};
 use crate::stun::{attribute, method};
 use std::net::SocketAddr;
@@ -38,8 +40,19 @@ impl Server {
             self.counters.drops.no_permission += 1;
             return;
         }
-        let to = channel.inside;
-        send(allocation, (super::relay_id(slot), to), data.payload, now, (io, &mut self.counters));
+        let (Way { inside, certain }, peer) = (channel.way, channel.peer);
+        send(allocation, (super::relay_id(slot), inside), data.payload, now, (io, &mut self.counters));
+        if !certain {
+            self.send_to_others((slot, peer), data.payload, now, io);
+        }
+    }
+
+    /// Sends to the further places of a peer that was not heard yet.
+    fn send_to_others(&mut self, (slot, peer): (usize, SocketAddr), payload: &[u8], now: Instant, io: &mut impl Io) {
+        let Some((relay, allocation)) = self.relay.as_deref().zip(self.allocations.get_mut(slot)) else { return };
+        for other in relay.peers().others(allocation.scope, peer) {
+            send(allocation, (super::relay_id(slot), other), payload, now, (io, &mut self.counters));
+        }
     }
 
     pub(super) fn handle_send(&mut self, received: Received<'_>, io: &mut impl Io) {
@@ -62,12 +75,16 @@ impl Server {
             drops.no_permission += 1;
             return;
         }
-        let judged = self.relay.as_deref().map(|relay| relay.peers().judge(allocation.scope, peer));
-        let Some(Ok(to)) = judged else {
+        let heard = allocation.channels.iter().find(|channel| channel.peer == peer).and_then(Channel::heard);
+        let judged = self.relay.as_deref().map(|relay| relay.peers().way(allocation.scope, peer, heard));
+        let Some(Ok(Way { inside, certain })) = judged else {
             drops.forbidden_peer += 1;
             return;
         };
-        send(allocation, (super::relay_id(slot), to), data, now, (io, &mut self.counters));
+        send(allocation, (super::relay_id(slot), inside), data, now, (io, &mut self.counters));
+        if !certain {
+            self.send_to_others((slot, peer), data, now, io);
+        }
     }
 
     /// Handles a datagram that a relay socket received.
@@ -79,10 +96,10 @@ impl Server {
         };
         // Without what the socket says beyond address and port (flow, scope).
         let from = SocketAddr::new(from.ip().to_canonical(), from.port());
-        let channel = allocation.channels.iter().find(|channel| channel.inside == from && channel.is_open(now));
-        let channel = channel.map(|channel| channel.number);
-        let known = match (channel, self.relay.as_deref()) {
-            (None, Some(relay)) => relay.peers().heard(allocation.scope, from, |ip| allocation.is_permitted(ip, now)),
+        let policy = self.relay.as_deref().map(CheckedConfig::peers);
+        let channel = allocation.channel_from(from, policy, now);
+        let known = match (channel, policy) {
+            (None, Some(policy)) => policy.heard(allocation.scope, from, |ip| allocation.is_permitted(ip, now)),
             _ => None,
         };
         let (client, stream) = (allocation.client, allocation.client.is_stream());
