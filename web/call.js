@@ -1,19 +1,18 @@
-// A call: joins a room, publishes the own media, subscribes to everybody else's, and joins again whenever it is over.
+// A call: joins a room, and joins again whenever it is over. Which way the media goes is the room's affair: through a media
+// server (`ServerSessions`) or straight to the other one (`Peers`), and a room may change from the one to the other.
 
 import { backoff, now, sleep } from './dom.js';
 import { FRESH_MILLIS, IceServers } from './ice-servers.js';
-import { preferVp8 } from './local-media.js';
-import { MediaSession } from './media-session.js';
+import { INSTANCE } from './pair.js';
+import { Peers } from './peers.js';
 import { RoomSocket } from './room-socket.js';
-import { keepTransport } from './transport.js';
+import { ServerSessions } from './server-sessions.js';
 
 /** Refusals of a join that trying again cannot mend. */
 const FINAL = new Set(['bad-request', 'unauthorized', 'forbidden', 'not-found']);
 const MOST_RESTARTS_NOTED = 200;
 /** Over what time the clients of a lost relay spread. */
 const LOSS_SPREAD_MILLIS = 250;
-const FIRST_FRAME_POLL_MILLIS = 50;
-const FIRST_FRAME_PATIENCE_MILLIS = 30000;
 
 export class Call {
   /** idle, joining, joined, rejoining, left, ended or refused. */
@@ -22,12 +21,12 @@ export class Call {
   detail = '';
   /** Own public id. */
   participant = null;
-  /** Everybody else: id to `{id, identity, name, publications}`. */
+  /** Everybody else: id to `{id, identity, name, publications, instance}`. */
   roster = new Map();
-  /** The WHIP session. */
-  publisher = null;
-  /** WHEP sessions by publication id. */
-  subscribers = new Map();
+  /** Sessions with the media server, in a room that has one. */
+  server = null;
+  /** Sessions with other people, in a peer-to-peer room. */
+  peers = null;
   /** STUN and TURN servers. */
   ice;
   /** Milliseconds since 1970. */
@@ -35,7 +34,10 @@ export class Call {
   #room;
   #handlers;
   #round = null;
-  #media;
+  /** What the ways of the media get of the call. */
+  #shared;
+  /** Peers whose room has a media server now. */
+  #retired = null;
 
   /**
    * @param {{base: URL, token: string, name: ?string, region: ?string}} room `base` is `…/v1/rooms/{namespace}/{name}/`
@@ -43,10 +45,25 @@ export class Call {
    * @param {{changed: function(), stream: function(object, string, MediaStream), gone: function(string), note: function(string)}} handlers
    */
   constructor(room, media, handlers) {
-    this.#room = room;
-    this.#media = media;
+    this.#room = { ...room, instance: INSTANCE };
     this.#handlers = handlers;
     this.ice = new IceServers(room);
+    this.#shared = {
+      room,
+      media,
+      handlers,
+      ice: this.ice,
+      roster: this.roster,
+      timings: this.timings,
+      send: (message) => this.#round?.socket.send(message) ?? false,
+      seen: (publication) => this.firstFrame(publication),
+      restarting: (session, reason) => this.#restarting(session, reason),
+    };
+  }
+
+  /** All sessions that carry media. */
+  get sessions() {
+    return [this.server, this.peers, this.#retired].flatMap((way) => way?.sessions ?? []);
   }
 
   /** Joins, and stays until `leave`. */
@@ -65,6 +82,14 @@ export class Call {
     this.#round?.socket.send({ type: 'view', legs });
   }
 
+  /** Notes when the first frame was there; called by whoever sees it first. */
+  firstFrame(publication) {
+    this.timings.firstFrame[publication] ??= now();
+    if (!this.#retired) return;
+    const from = [...this.roster.values()].find((entry) => entry.publications.some(({ id }) => id === publication));
+    if (from) this.#retired.replaced(from);
+  }
+
   #set(state, detail) {
     this.state = state;
     this.detail = detail;
@@ -74,7 +99,7 @@ export class Call {
   #join(attempt) {
     // By the time that the room lets us in they are there. The room may have changed its mind about relays.
     this.ice.get(FRESH_MILLIS);
-    const round = { attempt, abort: new AbortController(), subscriptions: new Map(), joined: false };
+    const round = { attempt, abort: new AbortController(), way: null };
     this.#round = round;
     this.#set(this.timings.rejoins.length > 0 || attempt > 0 ? 'rejoining' : 'joining', this.detail);
     const url = new URL('socket', this.#room.base);
@@ -84,19 +109,20 @@ export class Call {
     };
     round.socket = new RoomSocket(url, this.#room, {
       message: current((message) => this.#handle(round, message)),
-      lost: current((reason) => this.#again(reason, backoff(round.joined ? 0 : attempt), round.joined ? 0 : attempt + 1)),
+      lost: current((reason) => this.#again(reason, backoff(round.way ? 0 : attempt), round.way ? 0 : attempt + 1)),
     });
   }
 
   /**
-   * Tears everything down and joins again after `delay` milliseconds. `tell`: the room may not know, so every session
-   * is ended one by one.
+   * Tears down what does not outlive a socket and joins again after `delay` milliseconds. `tell`: the room may not know, so
+   * every session is ended one by one.
    */
   #again(reason, delay, attempt, tell = true) {
-    if (this.#round?.joined) this.timings.rejoins.push({ at: now(), reason, joined: null });
-    this.#tearDown({ tell });
+    if (this.#round?.way) this.timings.rejoins.push({ at: now(), reason, joined: null });
+    this.#tearDown(tell);
+    this.peers?.away();
     this.#set('rejoining', reason);
-    const waiting = { abort: new AbortController(), socket: { send: () => false, close: () => {} }, subscriptions: new Map() };
+    const waiting = { abort: new AbortController(), socket: { send: () => false, close: () => {} }, way: null };
     this.#round = waiting;
     sleep(delay, waiting.abort.signal).then(
       () => this.#join(attempt),
@@ -105,19 +131,21 @@ export class Call {
   }
 
   #end(state, detail) {
-    this.#tearDown({ leave: true });
+    this.peers?.close();
+    this.#retired?.close();
+    this.peers = this.#retired = null;
+    this.#round?.socket.send({ type: 'leave' });
+    this.#tearDown(false);
     this.#set(state, detail);
   }
 
-  #tearDown({ leave = false, tell = false }) {
+  #tearDown(tell) {
     const round = this.#round;
     this.#round = null;
-    if (leave) round?.socket.send({ type: 'leave' });
     round?.abort.abort(new DOMException('the round is over', 'AbortError'));
     round?.socket.close();
-    this.publisher?.close({ tell });
-    this.publisher = null;
-    for (const id of [...this.subscribers.keys()]) this.#drop(id, tell);
+    this.server?.close({ tell });
+    this.server = null;
     this.roster.clear();
     this.participant = null;
   }
@@ -128,32 +156,25 @@ export class Call {
         return this.#joined(round, message);
       case 'participantJoined':
         this.roster.set(message.participant.id, message.participant);
-        for (const publication of message.participant.publications) this.#subscribe(round, message.participant.id, publication);
+        round.way?.came(message.participant);
         break;
       case 'participantLeft':
-        for (const { id } of this.roster.get(message.participant)?.publications ?? []) this.#unsubscribe(round, id);
-        this.roster.delete(message.participant);
-        break;
-      case 'published':
-        this.#published(round, message);
-        break;
-      case 'unpublished':
-        this.#unpublished(round, message);
+        this.#left(round, message.participant);
         break;
       case 'relayLost':
         this.#loseRelay(round, message.pod);
         return;
       case 'rejoin':
-        return this.#again(message.reason, Math.random() * (message.withinMillis ?? 500), 0, false);
+        return this.#again(message.reason, Math.random() * message.withinMillis, 0, false);
       case 'ended':
         return this.#end('ended', message.detail);
       case 'error':
-        if (round.joined) this.#handlers.note(message.detail);
+        if (round.way) this.#handlers.note(message.detail);
         else if (FINAL.has(message.code)) this.#end('refused', message.detail);
         else this.#again(message.detail, backoff(round.attempt), round.attempt + 1);
         return;
       default:
-        return;
+        round.way?.handle(message);
     }
     this.#handlers.changed();
   }
@@ -163,140 +184,47 @@ export class Call {
     this.ice.lose(pod);
     await sleep(Math.random() * LOSS_SPREAD_MILLIS);
     if (this.#round !== round) return;
-    for (const session of [this.publisher, ...this.subscribers.values()]) session?.loseRelay(pod);
+    for (const session of this.sessions) session.loseRelay(pod);
   }
 
   #joined(round, message) {
-    round.joined = true;
-    round.key = message.participantKey;
     this.participant = message.participant;
     this.timings.joined = now();
     const last = this.timings.rejoins.at(-1);
     if (last) last.joined = this.timings.joined;
     this.#set('joined', '');
-    for (const participant of message.roster) {
-      this.roster.set(participant.id, participant);
-      for (const publication of participant.publications) this.#subscribe(round, participant.id, publication);
-    }
-    this.#publish(round);
+    for (const entry of message.roster) this.roster.set(entry.id, entry);
+    round.way = message.mode === 'PeerToPeer' ? this.#toPeers(message) : this.#toServer(round, message);
+    round.way.enter();
     this.#handlers.changed();
   }
 
-  #published(round, { participant, publication }) {
-    if (participant === this.participant) return;
+  #toPeers({ participant, maxBitrateKbps }) {
+    this.ice.toPeers(participant);
+    this.peers ??= new Peers(this.#shared);
+    this.peers.limit(maxBitrateKbps);
+    return this.peers;
+  }
+
+  /** Connections to peers go on until the media server has taken over. */
+  #toServer(round, { participantKey }) {
+    this.peers?.retire();
+    this.#retired = this.peers ?? this.#retired;
+    this.peers = null;
+    this.ice.toServer();
+    this.server = new ServerSessions(this.#shared, participantKey, round.abort.signal);
+    return this.server;
+  }
+
+  #left(round, participant) {
     const entry = this.roster.get(participant);
-    if (!entry) return;
-    entry.publications = [...entry.publications.filter(({ id }) => id !== publication.id), publication];
-    this.#subscribe(round, participant, publication);
-  }
-
-  #unpublished(round, { participant, publication }) {
-    const entry = this.roster.get(participant);
-    if (entry) entry.publications = entry.publications.filter(({ id }) => id !== publication);
-    this.#unsubscribe(round, publication);
-  }
-
-  async #publish(round) {
-    const { stream } = await this.#media;
-    if (!stream || round.abort.signal.aborted) return;
-    await this.#keep(round.abort.signal, async () => {
-      const ice = await this.#iceServers(round.abort.signal);
-      const session = new MediaSession({ kind: 'whip', token: this.#room.token, participantKey: round.key, ice });
-      this.publisher?.close();
-      this.publisher = session;
-      for (const track of stream.getTracks()) {
-        const transceiver = session.pc.addTransceiver(track, { direction: 'sendonly', streams: [stream] });
-        if (track.kind === 'video') preferVp8(transceiver);
-      }
-      await session.open(new URL('whip', this.#room.base), round.abort.signal);
-      this.timings.published = now();
-      return session;
-    });
-  }
-
-  #subscribe(round, participant, publication) {
-    if (round.subscriptions.has(publication.id)) return;
-    const abort = new AbortController();
-    round.subscriptions.set(publication.id, abort);
-    const signal = AbortSignal.any([round.abort.signal, abort.signal]);
-    this.#keep(signal, async () => {
-      const ice = await this.#iceServers(signal);
-      const what = { kind: 'whep', token: this.#room.token, participantKey: round.key, ice, publication, participant };
-      const session = new MediaSession(what);
-      this.subscribers.get(publication.id)?.close();
-      this.subscribers.set(publication.id, session);
-      this.#receive(session, publication, participant);
-      const url = new URL('whep', this.#room.base);
-      url.searchParams.set('publication', publication.id);
-      await session.open(url, signal);
-      this.#watchFirstFrame(session, publication, signal);
-      return session;
-    });
-  }
-
-  async #iceServers(signal) {
-    const ice = await this.ice.get();
-    signal.throwIfAborted();
-    return ice;
-  }
-
-  #receive(session, publication, participant) {
-    const stream = new MediaStream();
-    if (publication.audio) session.pc.addTransceiver('audio', { direction: 'recvonly' });
-    if (publication.video) session.pc.addTransceiver('video', { direction: 'recvonly' });
-    session.pc.addEventListener('track', (event) => stream.addTrack(event.track));
-    this.#handlers.stream(publication, participant, stream);
-  }
-
-  /** Notes when the first frame was there; called by whoever sees it first. */
-  firstFrame(publication) {
-    this.timings.firstFrame[publication] ??= now();
-  }
-
-  async #watchFirstFrame(session, publication, signal) {
-    const wanted = publication.video ? 'framesDecoded' : 'totalSamplesReceived';
-    const until = performance.now() + FIRST_FRAME_PATIENCE_MILLIS;
-    while (!signal.aborted && performance.now() < until && !(publication.id in this.timings.firstFrame)) {
-      for (const stat of (await session.pc.getStats()).values()) {
-        if (stat.type === 'inbound-rtp' && stat[wanted] > 0) this.firstFrame(publication.id);
-      }
-      await sleep(FIRST_FRAME_POLL_MILLIS);
-    }
-  }
-
-  #unsubscribe(round, publication) {
-    round.subscriptions.get(publication)?.abort(new DOMException('the publication is gone', 'AbortError'));
-    round.subscriptions.delete(publication);
-    this.#drop(publication, true);
-  }
-
-  #drop(publication, tell) {
-    this.subscribers.get(publication)?.close({ tell });
-    this.subscribers.delete(publication);
-    this.#handlers.gone(publication);
+    this.roster.delete(participant);
+    if (entry) round.way?.went(entry);
   }
 
   #restarting(session, reason) {
     const restarts = this.timings.iceRestarts;
     restarts.push({ at: now(), session: session.id, kind: session.kind, relay: session.relay?.pod ?? null, reason });
     if (restarts.length > MOST_RESTARTS_NOTED) restarts.shift();
-  }
-
-  /** Opens a session, and another one whenever it fails, until `signal`. */
-  async #keep(signal, open) {
-    for (let attempt = 0; !signal.aborted; attempt += 1) {
-      try {
-        const session = await open();
-        const opened = performance.now();
-        await keepTransport(session, this.ice, signal, (reason) => this.#restarting(session, reason));
-        if (!signal.aborted) this.#handlers.note('A media connection was lost and is opened again.');
-        if (performance.now() - opened > 10000) attempt = 0;
-      } catch (error) {
-        if (signal.aborted) return;
-        this.#handlers.note(error.message);
-        if (error.status === 401 || error.status === 403) return;
-      }
-      await sleep(backoff(attempt), signal).catch(() => {});
-    }
   }
 }

@@ -51,16 +51,19 @@ export function legsToDraw(report, stats, own) {
   const pairs = new Map(stats.pairs.map((pair) => [pair.session, pair]));
   const legs = (report?.legs ?? []).map((leg) => {
     const view = leg.clientView ?? {};
-    const pair = pairs.get(leg.session);
     const mine = leg.participant === own;
+    // Both legs of a pair of peers bear its name.
+    const pair = mine ? pairs.get(leg.session) : undefined;
     return {
       session: leg.session,
       participant: leg.participant,
       participantName: leg.participantName,
+      peer: leg.peer ?? null,
       mine,
       role: leg.role,
       publication: leg.publication,
       state: leg.state,
+      basis: leg.basis,
       gateway: leg.gateway,
       pod: report.media?.pod ?? null,
       localType: pair?.localType ?? view.localType ?? leg.client.candidateType,
@@ -71,7 +74,7 @@ export function legsToDraw(report, stats, own) {
       remoteAddress: pair?.remoteAddress ?? leg.node.address ?? null,
       remotePort: pair?.remotePort ?? leg.node.port ?? null,
       rttMicros: micros(pair?.rtt) ?? leg.rttMicros ?? view.rttMicros ?? null,
-      kbps: pair?.kbps ?? (leg.role === 'Publisher' ? leg.receiveKbps : leg.sendKbps),
+      kbps: pair?.kbps ?? (leg.role === 'Peer' ? null : leg.role === 'Publisher' ? leg.receiveKbps : leg.sendKbps),
     };
   });
   const rank = (leg) => `${leg.mine ? 0 : 1}${leg.participant}${leg.role === 'Publisher' ? 0 : 1}${leg.publication}`;

@@ -10,12 +10,14 @@ const MOST_AVOIDED = 16;
 export const FRESH_MILLIS = 2000;
 
 /** Without any server: enough for whoever reaches the media pod directly. */
-const NONE = { iceServers: [], iceTransportPolicy: 'all', relay: null };
+export const NONE = { iceServers: [], iceTransportPolicy: 'all', relay: null };
 
 export class IceServers {
   /** What was answered last: `{iceServers, iceTransportPolicy, relay: ?{pod, region}}`. */
   held = null;
   #url;
+  #room;
+  /** What is asked for. */
   #body;
   #token;
   #at = 0;
@@ -27,7 +29,8 @@ export class IceServers {
   constructor({ base, token, region = null }) {
     const [namespace, name] = base.pathname.split('/').slice(-3).map(decodeURIComponent);
     this.#url = new URL('../../../ice-servers', base);
-    this.#body = region ? { namespace, room: name, region } : { namespace, room: name };
+    this.#room = region ? { namespace, room: name, region } : { namespace, room: name };
+    this.#body = this.#room;
     this.#token = token;
   }
 
@@ -44,6 +47,19 @@ export class IceServers {
     return this.#asking;
   }
 
+  /** A peer-to-peer room has taken us in under this id: its relays report our legs under it. */
+  toPeers(participant) {
+    this.#body = { ...this.#room, participant };
+    this.#expires = 0;
+    this.#asking = null;
+  }
+
+  /** A media server has taken us in: credentials for peers, from when the room had none, do not open it. */
+  toServer() {
+    this.#body = { ...this.#room, mode: 'MediaServer' };
+    if (this.held && isForPeers(this.held)) this.held = null;
+  }
+
   /** This relay failed: it is not used for new sessions and named as one to avoid. */
   lose(pod) {
     this.#avoid.delete(pod);
@@ -54,17 +70,22 @@ export class IceServers {
 
   async #ask() {
     for (const [pod, until] of this.#avoid) if (performance.now() > until) this.#avoid.delete(pod);
+    const body = this.#body;
     try {
       const response = await fetch(this.#url, {
         method: 'POST',
         headers: { Authorization: `Bearer ${this.#token}`, 'Content-Type': 'application/json' },
-        body: JSON.stringify({ ...this.#body, avoid: [...this.#avoid.keys()] }),
+        body: JSON.stringify({ ...body, avoid: [...this.#avoid.keys()] }),
         signal: AbortSignal.timeout(REQUEST_MILLIS),
       });
       if (!response.ok) return this.held ?? NONE;
       const { iceServers, iceTransportPolicy, expiresAt } = await response.json();
       const relay = iceServers.find((server) => server.relay)?.relay ?? null;
-      this.held = { iceServers, iceTransportPolicy, relay };
+      const answer = { iceServers, iceTransportPolicy, relay };
+      // Credentials in another name than the present one, or for peers where there are none, are not used.
+      if (body !== this.#body && this.#body.participant) return this.get();
+      if (body !== this.#body && isForPeers(answer)) return this.#ask();
+      this.held = answer;
       this.#at = performance.now();
       this.#expires = expiresAt * 1000 - SPARE_MILLIS;
       return this.held;
@@ -73,4 +94,8 @@ export class IceServers {
       return this.held ?? NONE;
     }
   }
+}
+
+function isForPeers({ iceServers }) {
+  return iceServers.some(({ username }) => username?.endsWith(':peers'));
 }

@@ -1,6 +1,7 @@
 // The table under the picture: every leg with its numbers.
 
 import { html, rate, roundTrip, short } from './dom.js';
+import { WAYS } from './picture-parts.js';
 import { byRelay } from './relay-words.js';
 
 const MOST_ROWS = 500;
@@ -11,8 +12,8 @@ export function drawTable(body, legs) {
       'tr',
       { 'data-session': leg.session, class: leg.mine ? 'mine' : null },
       html('td', {}, short(leg.participantName, 30) + (leg.mine ? ' (you)' : '')),
-      html('td', {}, leg.role === 'Publisher' ? 'sends' : 'receives'),
-      html('td', {}, leg.state === 'Connected' ? 'connected' : 'connecting'),
+      html('td', {}, WAYS[leg.role]),
+      html('td', {}, state(leg)),
       html('td', {}, `${leg.localType ?? '?'} → ${leg.remoteType ?? '?'}`),
       html('td', {}, transport(leg)),
       html('td', {}, leg.remoteAddress ? endpoint(leg) : '–'),
@@ -23,6 +24,12 @@ export function drawTable(body, legs) {
   );
   if (rows.length === 0) rows.push(html('tr', {}, html('td', { colspan: 9, class: 'none' }, 'No legs yet.')));
   body.replaceChildren(...rows);
+}
+
+/** A client's word alone is marked as such. */
+function state(leg) {
+  const basis = { Claimed: ' (says one side)', Confirmed: ' (both sides agree)' }[leg.basis] ?? '';
+  return leg.state === 'Connected' ? `connected${basis}` : 'connecting';
 }
 
 function transport(leg) {

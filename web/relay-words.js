@@ -3,7 +3,7 @@
 /** The narrowest way in comes last. */
 const ORDER = ['UDP', 'TCP', 'TLS'];
 const WHY = {
-  UDP: (own, one) => `there is no direct path between ${own ? 'your network' : one ? 'its network' : 'their networks'} and the media pod`,
+  UDP: (own, one, end) => `there is no direct path between ${own ? 'your network' : one ? 'its network' : 'their networks'} and ${end}`,
   TCP: (own, one) => `${own ? 'your network blocks' : one ? 'its network blocks' : 'their networks block'} UDP`,
 };
 WHY.TLS = WHY.TCP;
@@ -24,24 +24,25 @@ export function relayWords(legs, always) {
     clients.set(leg.participant, { mine: leg.mine, relay: narrower ? leg.relay : known?.relay ?? null });
   }
   const all = [...clients.values()];
-  const sentences = all.filter((client) => client.mine && client.relay).map(({ relay }) => ownWords(relay, always));
+  const room = { always, end: legs.some(({ role }) => role === 'Peer') ? 'the other client' : 'the media pod' };
+  const sentences = all.filter((client) => client.mine && client.relay).map(({ relay }) => ownWords(relay, room));
   for (const transport of [...ORDER, null]) {
     const count = all.filter((client) => !client.mine && client.relay && client.relay.transport === transport).length;
-    if (count > 0) sentences.push(othersWords(count, all.length, transport, always));
+    if (count > 0) sentences.push(othersWords(count, all.length, transport, room));
   }
   return sentences.join(' ');
 }
 
-function ownWords(relay, always) {
-  return `You are relayed ${byRelay(relay)}${reason(relay.transport, always, true, true)}.`;
+function ownWords(relay, room) {
+  return `You are relayed ${byRelay(relay)}${reason(relay.transport, room, true, true)}.`;
 }
 
-function othersWords(count, total, transport, always) {
+function othersWords(count, total, transport, room) {
   const who = `${count} of ${total} clients ${count === 1 ? 'is' : 'are'} relayed`;
-  return `${who}${transport ? ` over ${transport}` : ''}${reason(transport, always, false, count === 1)}.`;
+  return `${who}${transport ? ` over ${transport}` : ''}${reason(transport, room, false, count === 1)}.`;
 }
 
-function reason(transport, always, own, one) {
+function reason(transport, { always, end }, own, one) {
   if (always && (transport === 'UDP' || !transport)) return ': this room sends everybody by a relay';
-  return transport ? `: ${WHY[transport](own, one)}` : '';
+  return transport ? `: ${WHY[transport](own, one, end)}` : '';
 }

@@ -1,5 +1,7 @@
 // The room socket: one WebSocket, JSON messages, and a heartbeat that notices a dead gateway.
 
+import { read, write } from './messages.js';
+
 const SUBPROTOCOL = 'plenum.room.v1';
 const PING_MILLIS = 1500;
 /** How long an answer may take: to the connection and to a ping, and to the join, for which a room may have to be placed. */
@@ -17,19 +19,19 @@ export class RoomSocket {
   /**
    * Connects and joins.
    * @param {URL} url of the socket
-   * @param {{token: string, name: ?string}} join
+   * @param {{token: string, name: ?string, instance: string}} join
    * @param {{message: function(object), lost: function(string)}} handlers `lost` is called once, unless `close` was
    */
   constructor(url, join, handlers) {
     this.#socket = new WebSocket(url, SUBPROTOCOL);
     this.#socket.onopen = () => {
       this.#deadline = performance.now() + JOIN_MILLIS;
-      this.send({ type: 'join', token: join.token, name: join.name });
+      this.send({ type: 'join', token: join.token, name: join.name, instance: join.instance });
     };
     this.#socket.onmessage = (event) => {
       this.#deadline = null;
       this.#joined = true;
-      const message = parse(event.data);
+      const message = read(event.data);
       if (message && message.type !== 'pong') handlers.message(message);
     };
     this.#socket.onclose = (event) => this.#lose(handlers, event.reason || 'the connection to the gateway was lost');
@@ -47,7 +49,7 @@ export class RoomSocket {
   /** Sends a message if the socket is open; says whether it was. */
   send(message) {
     if (this.#socket.readyState !== WebSocket.OPEN) return false;
-    this.#socket.send(JSON.stringify(message));
+    this.#socket.send(write(message));
     return true;
   }
 
@@ -62,13 +64,5 @@ export class RoomSocket {
     if (this.#over) return;
     this.close();
     handlers.lost(reason);
-  }
-}
-
-function parse(text) {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
   }
 }

@@ -126,13 +126,13 @@ function toggle(kind) {
 }
 
 function sessions() {
-  return call ? [call.publisher, ...call.subscribers.values()].filter(Boolean) : [];
+  return call?.sessions ?? [];
 }
 
 async function tick() {
   look = await stats.collect(sessions());
   if (call?.state === 'joined') {
-    const view = viewOf(look);
+    const view = viewOf(look, call.peers !== null);
     if (view.length > 0) call.sendView(view);
   }
   if (call) draw();
@@ -142,9 +142,9 @@ function draw() {
   const here = call.state === 'joined';
   const report = here ? flow.report : null;
   const legs = here ? legsToDraw(report, look, call.participant) : [];
-  const relayed = new Set(legs.filter((leg) => leg.relay).map((leg) => leg.session));
+  const relayed = new Set(legs.filter((leg) => leg.mine && leg.relay).map((leg) => leg.session));
   for (const session of sessions()) session.reportedRelayed = relayed.has(session.id);
-  picture.draw(report, legs, { id: call.participant, name: ownName });
+  picture.draw(report, legs, { id: call.participant, name: ownName, peers: call.peers !== null });
   drawTable(byId('legs'), legs);
   showRelays(legs);
   const region = report?.media?.region;
@@ -179,10 +179,18 @@ window.plenum = {
     return call?.participant ?? null;
   },
   get publisher() {
-    return call?.publisher?.pc ?? null;
+    return call?.server?.publisher?.pc ?? null;
   },
   get subscribers() {
-    return new Map([...(call?.subscribers ?? [])].map(([publication, session]) => [publication, session.pc]));
+    return new Map([...(call?.server?.subscribers ?? [])].map(([publication, session]) => [publication, session.pc]));
+  },
+  /** Kinds of all sessions: `whip`, `whep`, `peer`. */
+  get sessions() {
+    return sessions().map(({ kind }) => kind);
+  },
+  /** Connections with other people, by their instance. */
+  get peers() {
+    return new Map((call?.peers?.sessions ?? []).map(({ instance, pc }) => [instance, pc]));
   },
   get timings() {
     return call?.timings ?? null;

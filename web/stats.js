@@ -18,12 +18,12 @@ export class Stats {
     const stats = [...report.values()];
     const pair = selectedPair(report, stats);
     session.localType = pair?.localType ?? session.localType;
-    if (session.kind === 'whep') found.inbound.push(inbound(session, stats));
-    else found.outbound.push(...stats.filter((stat) => stat.type === 'outbound-rtp').map((stat) => outbound(session, stat)));
-    if (pair) found.pairs.push({ session: session.id, ...pair, kbps: this.#rate(session, pair) });
+    if (session.kind !== 'whip') found.inbound.push(inbound(session, stats));
+    if (session.kind !== 'whep') found.outbound.push(...stats.filter((stat) => stat.type === 'outbound-rtp').map((stat) => outbound(session, stat)));
+    if (pair) found.pairs.push({ session: session.id, kind: session.kind, relay: session.relay?.pod ?? null, ...pair, kbps: this.#rate(session, pair) });
   }
 
-  /** kbit/s since the last look, in the direction of the media. */
+  /** kbit/s since the last look, in the direction of the media; both ways between peers. */
   #rate(session, { bytes, at }) {
     const last = this.#last.get(session.id);
     if (!last || at > last.at) this.#last.set(session.id, { bytes: bytes[session.kind], at });
@@ -56,7 +56,7 @@ export function selectedPair(report, stats) {
     heard: (pair.packetsReceived ?? 0) + (pair.responsesReceived ?? 0) + (pair.requestsReceived ?? 0),
     bytesSent: pair.bytesSent ?? 0,
     bytesReceived: pair.bytesReceived ?? 0,
-    bytes: { whip: pair.bytesSent ?? 0, whep: pair.bytesReceived ?? 0 },
+    bytes: { whip: pair.bytesSent ?? 0, whep: pair.bytesReceived ?? 0, peer: (pair.bytesSent ?? 0) + (pair.bytesReceived ?? 0) },
     at: pair.timestamp,
   };
 }
@@ -102,9 +102,10 @@ function outbound(session, stat) {
   };
 }
 
-/** What the room is told of the own legs (message `view`). */
-export function viewOf({ inbound, outbound, pairs }) {
-  return pairs.map((pair) => ({
+/** What the room is told of the own legs (message `view`): those between peers, or those with a media server. */
+export function viewOf({ inbound, outbound, pairs }, peers) {
+  const own = pairs.filter((pair) => (pair.kind === 'peer') === peers);
+  return own.map((pair) => ({
     session: pair.session,
     localType: pair.localType,
     remoteType: pair.remoteType,
@@ -115,5 +116,13 @@ export function viewOf({ inbound, outbound, pairs }) {
       inbound.find((one) => one.session === pair.session)?.framesDecoded ??
       outbound.find((one) => one.session === pair.session && one.kind === 'video')?.framesSent ??
       null,
+    ...(peers && peerView(pair)),
   }));
+}
+
+/** Nobody but the two sees what goes between peers, so they say more of it. */
+function peerView({ localType, relayProtocol, relay, bytesSent, bytesReceived }) {
+  // A relayed candidate that is seen at another address than the relay's own is called `prflx`.
+  const relayed = localType === 'relay' || relayProtocol !== null;
+  return { localType: relayed ? 'relay' : localType, localRelay: relayed ? relay : null, bytesSent, bytesReceived };
 }

@@ -1,5 +1,7 @@
 //! Room: what an application team applies, and what Plenum answers in its status.
 
+mod lifecycle;
+mod rules;
 mod status;
 
 use crate::schema;
@@ -8,6 +10,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use lifecycle::{EndedReason, Lifecycle};
 pub use status::{
     Assignment, Basis, Endpoint, EndpointPurpose, FlowLegs, FlowName, MAX_RELAY_POOLS, Participants, Protocol,
     RelayPoolRef, RoomFlow, RoomPlacement, RoomSignaling, RoomStatus,
@@ -34,12 +37,9 @@ pub use status::{
     printcolumn(name = "URL", type_ = "string", json_path = ".status.signaling.url", priority = 1)
 )]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [schema::rule(
-    "!has(self.placement.expected) || self.placement.expected.map(e, e.participants).sum() <= self.capacity.maxParticipants",
-    "the participants of placement.expected add up to more than capacity.maxParticipants: lower them, or raise capacity.maxParticipants",
-)]))]
+#[schemars(extend("x-kubernetes-validations" = rules::rules()))]
 pub struct RoomSpec {
-    /// How participants are connected.
+    /// How participants are connected. May change from `PeerToPeer` to `MediaServer` under a call, and not back.
     pub topology: Topology,
     /// How clients set up their media sessions.
     #[serde(default)]
@@ -56,6 +56,9 @@ pub struct RoomSpec {
     /// How many people fit in.
     #[serde(default)]
     pub capacity: RoomCapacity,
+    /// When the room ends by itself, and when it is deleted.
+    #[serde(default)]
+    pub lifecycle: Lifecycle,
     /// `Closed` ends the room's sessions and frees its media pod; `Open` again binds it anew.
     #[serde(default)]
     pub desired_state: DesiredState,
@@ -64,6 +67,8 @@ pub struct RoomSpec {
 /// How participants are connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Topology {
+    /// Two people send to each other, by a relay where they must. No media pod is needed; a gateway passes on their signaling.
+    PeerToPeer,
     /// Everybody sends to a media server, which forwards to the others.
     MediaServer,
 }
@@ -98,12 +103,13 @@ pub struct Relay {
 /// When a client's media goes by a relay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 pub enum RelayPolicy {
-    /// Clients get no relays (STUN all the same): who cannot reach the media pod stays out.
+    /// Clients get no relays (STUN all the same): who cannot reach the media pod, or the other one of two, stays out.
     Never,
     /// When nothing else gets through.
     #[default]
     Fallback,
-    /// Every client's. Media pods enforce it: they do not answer anybody who comes without a relay.
+    /// Every client's. Media pods enforce it: they do not answer anybody who comes without a relay. In a `PeerToPeer` room the
+    /// clients are told so, and nobody is in between to enforce it.
     Always,
 }
 
@@ -113,7 +119,7 @@ pub enum RelayPolicy {
 pub struct Media {
     /// Which RelayPools may serve the room, by their labels. Empty: every pool that admits the room's namespace.
     pub pool_selector: Selector,
-    /// Most that one publisher may send, kbit/s.
+    /// Most that one publisher may send, kbit/s. A media server sees to it; between two people it is what their clients are told.
     #[schemars(range(min = 30, max = 100_000))]
     pub max_bitrate_kbps: i32,
 }
@@ -177,19 +183,33 @@ pub struct Expected {
 }
 
 /// How many people fit in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RoomCapacity {
-    /// Most participants at once; further joins are refused.
+    /// Most participants at once; further joins are refused. Unset: 50, in a `PeerToPeer` room 2. With `upgrade: MediaServer`
+    /// it is what the room takes once it has a media server.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
-    pub max_participants: i32,
+    pub max_participants: Option<i32>,
+    /// What happens when a third person wants to join a `PeerToPeer` room.
+    pub upgrade: Upgrade,
 }
 
-impl Default for RoomCapacity {
-    fn default() -> Self {
-        Self { max_participants: 50 }
-    }
+/// What happens when a third person wants to join a `PeerToPeer` room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+pub enum Upgrade {
+    /// They are refused.
+    #[default]
+    Never,
+    /// The room gets a media server, and everybody goes on through it until the room ends. A room that has one already is
+    /// as it is.
+    MediaServer,
 }
+
+/// People in a room that is peer to peer.
+pub const PEERS: i32 = 2;
+/// Most participants of a media server room that does not say so.
+pub const MAX_PARTICIPANTS: i32 = 50;
 
 /// Whether people may be in the room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
@@ -201,7 +221,24 @@ pub enum DesiredState {
     Closed,
 }
 
+impl RoomSpec {
+    /// Most participants at once, as long as the room runs as `topology`.
+    #[must_use]
+    pub fn max_participants(&self, topology: Topology) -> i32 {
+        match topology {
+            Topology::PeerToPeer => PEERS,
+            Topology::MediaServer => self.capacity.max_participants.unwrap_or(MAX_PARTICIPANTS),
+        }
+    }
+}
+
 impl Room {
+    /// How the room runs now: it may have been upgraded, or be wanted with a media server and not have one yet.
+    #[must_use]
+    pub fn topology(&self) -> Topology {
+        self.status.as_ref().and_then(|status| status.topology).unwrap_or(self.spec.topology)
+    }
+
     /// The media pod that the room is bound to.
     #[must_use]
     pub fn media_assignment(&self) -> Option<&Assignment> {
@@ -212,6 +249,16 @@ impl Room {
     #[must_use]
     pub fn epoch(&self) -> i64 {
         self.status.as_ref().and_then(|status| status.placement.as_ref()).map_or(0, |placement| placement.epoch)
+    }
+
+    /// Why nobody may be in the room: it is to be closed, or it ended by itself. One that ended by itself stays so until it
+    /// was closed and is to be open again.
+    #[must_use]
+    pub fn over(&self) -> Option<EndedReason> {
+        if self.spec.desired_state == DesiredState::Closed {
+            return Some(EndedReason::Closed);
+        }
+        self.status.as_ref()?.ended_reason.filter(|reason| *reason != EndedReason::Closed)
     }
 
     /// A condition of the status.

@@ -89,7 +89,8 @@ impl<'a> Call<'a> {
         let client = self.scene.client(region, number).await?;
         let token = self.scene.token(&self.room, client.name()).await?;
         let room = (self.scene.namespace.as_str(), self.room.as_str());
-        Page::open(&client, door, suite.origins(), room, &token, hint).await
+        let origins = [suite.origins(), &[door.base().to_owned()]].concat();
+        Page::open(&client, door, &origins, room, &token, hint).await
     }
 
     /// What a gateway says of the room's flow.

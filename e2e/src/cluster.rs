@@ -13,12 +13,15 @@ pub enum Firewall {
     Tcp,
     /// TCP to port 443, and to these endpoints (the gateways').
     Tcp443(Vec<SocketAddr>),
+    /// Whatever is not for other clients: two such clients meet at servers only.
+    Servers,
 }
 
 impl Firewall {
     fn words(&self) -> Vec<String> {
         match self {
             Self::Tcp => vec!["--allow=tcp".to_owned()],
+            Self::Servers => vec!["--allow=servers".to_owned()],
             Self::Tcp443(except) => std::iter::once("--allow=tcp443".to_owned())
                 .chain(except.iter().map(|endpoint| format!("--except={endpoint}")))
                 .collect(),

@@ -12,7 +12,7 @@ use anyhow::Result;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::ResourceExt;
 use plenum_api::pool::ExposureType;
-use plenum_api::room::{Assignment, EndpointPurpose};
+use plenum_api::room::{Assignment, EndpointPurpose, Topology};
 use plenum_api::{Condition, RelayPool, Room, conditions, names};
 use plenum_protocol::ports::{Exposure, PortRange, slot_ports};
 use plenum_protocol::relay::RelayDirectory;
@@ -102,9 +102,13 @@ fn check_room(state: &State, room: &Room, broken: &mut Vec<String>) {
         ));
     }
     relays::check_pools_of_room(state, &name, room, broken);
-    let Some(assignment) = room.media_assignment() else {
+    let pair = room.topology() == Topology::PeerToPeer;
+    if pair && (room.media_assignment().is_some() || status.placement.as_ref().is_some_and(|p| p.region.is_some())) {
+        broken.push(format!("{name} is peer to peer and has a media pod"));
+    }
+    let Some(assignment) = room.media_assignment().filter(|_| !pair) else {
         let waits = room.condition(conditions::SCHEDULED).is_some_and(|condition| condition.status != "True");
-        if !waits {
+        if !pair && !waits {
             broken.push(format!("{name} has no media pod, but Scheduled does not say so"));
         }
         return;
@@ -322,6 +326,17 @@ mod tests {
                 "assignments": [{"role": "Media", "namespace": "a", "pool": "eu", "pod": "eu-0-abcde", "bootId": "b", "node": "n", "region": "eu-west",
                     "endpoints": [{"purpose": "Media", "protocol": "UDP", "address": "192.0.2.1", "port": 20000}]}]},
         }))
+    }
+
+    #[test]
+    fn two_peers_need_no_pod_and_have_none() {
+        let mut state = healthy();
+        let status = state.rooms[0].status.as_mut().unwrap();
+        status.topology = Some(Topology::PeerToPeer);
+        assert!(check(&state).iter().any(|line| line.contains("is peer to peer and has a media pod")));
+        let status = state.rooms[0].status.as_mut().unwrap();
+        (status.assignments, status.placement) = (Vec::new(), None);
+        assert_eq!(check(&state), Vec::<String>::new());
     }
 
     fn node() -> Node {

@@ -20,6 +20,7 @@ pub mod lanes;
 pub mod metrics;
 pub mod netns;
 pub mod page;
+pub mod peers;
 pub mod plain_client;
 pub mod process;
 pub mod relays;

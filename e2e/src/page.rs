@@ -7,6 +7,7 @@ use crate::wait::{Look, until};
 use anyhow::{Context, Result, ensure};
 use plenum_protocol::flow::FlowReport;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
@@ -303,6 +304,14 @@ impl Page {
             Ok(Look::when(same && all_lines && connected == legs, (), shown))
         })
         .await
+    }
+
+    /// What the body of an async function returns in the page.
+    ///
+    /// # Errors
+    /// The page fails, or it returns another shape.
+    pub async fn ask<T: DeserializeOwned>(&self, body: &str) -> Result<T> {
+        self.browser.run(body, &[]).await.with_context(|| format!("page of {}", self.name))
     }
 
     /// Goes, as a person would who presses the button.

@@ -183,6 +183,8 @@ pub async fn ice_servers(scene: &Scene<'_>, room: &str, region: Option<&str>, av
         room: room.to_owned(),
         region: region.map(str::to_owned),
         avoid: avoid.to_vec(),
+        participant: None,
+        mode: None,
     };
     scene.suite.door(0)?.ice_servers(&scene.token(room, "asker").await?, &wish).await
 }

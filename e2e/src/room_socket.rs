@@ -3,6 +3,7 @@
 use crate::door::Door;
 use anyhow::{Context, Result, bail, ensure};
 use futures_util::{SinkExt, StreamExt};
+use plenum_protocol::peer::Instance;
 use plenum_protocol::room::{ClientMessage, SUBPROTOCOL, ServerMessage};
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -35,13 +36,28 @@ impl RoomSocket {
         Ok(Self { stream })
     }
 
-    /// Connects and joins; the first message is returned, whatever it is.
+    /// Connects and joins, as a fresh load of a page does; the first message is returned, whatever it is.
     ///
     /// # Errors
     /// The gateway refuses the upgrade or does not answer.
     pub async fn join(door: &Door, namespace: &str, room: &str, token: &str) -> Result<(Self, ServerMessage)> {
+        let instance = format!("socket-{:032x}", rand::random::<u128>()).parse().context("minting an instance")?;
+        Self::join_as(door, namespace, room, token, Some(instance)).await
+    }
+
+    /// The same, as a certain load of a page, or as a client that does not say which.
+    ///
+    /// # Errors
+    /// See [`Self::join`].
+    pub async fn join_as(
+        door: &Door,
+        namespace: &str,
+        room: &str,
+        token: &str,
+        instance: Option<Instance>,
+    ) -> Result<(Self, ServerMessage)> {
         let mut socket = Self::connect(door, namespace, room).await?;
-        socket.send(&ClientMessage::Join { token: token.to_owned(), name: None }).await?;
+        socket.send(&ClientMessage::Join { token: token.to_owned(), name: None, instance }).await?;
         let answer = socket.next().await?;
         Ok((socket, answer))
     }

@@ -1,5 +1,9 @@
 //! The harness can drive a browser and judge media by frames: needs Chromium, no cluster.
 
+mod page_ice_servers;
+mod peer_negotiation;
+
+use plenum_e2e::browser::Browser;
 use plenum_e2e::client::Client;
 use plenum_e2e::wait::{Look, until};
 use std::path::Path;
@@ -27,14 +31,22 @@ const FRAMES: &str = r"
     for (const s of (await window.receiver.getStats()).values()) if (s.type === 'inbound-rtp' && s.kind === 'video') frames += s.framesDecoded;
     return frames;";
 
+async fn local_client(name: &str, logs: &Path) -> anyhow::Result<Client> {
+    Client::on_this_machine(name, Path::new("chromedriver"), Path::new(CHROMIUM), logs).await
+}
+
+/// On chromedriver's own status page: loopback is a secure context.
+async fn local_browser(client: &Client) -> anyhow::Result<Browser> {
+    let browser = client.browser(&[]).await?;
+    browser.go(client.driver_url()).await?;
+    Ok(browser)
+}
+
 #[tokio::test]
 async fn a_browser_decodes_frames_of_its_own_camera() -> anyhow::Result<()> {
     let logs = tempfile::tempdir()?;
-    let client =
-        Client::on_this_machine("browser-test", Path::new("chromedriver"), Path::new(CHROMIUM), logs.path()).await?;
-    let browser = client.browser(&[]).await?;
-    // Chromedriver's own status page: loopback is a secure context.
-    browser.go(client.driver_url()).await?;
+    let client = local_client("browser-test", logs.path()).await?;
+    let browser = local_browser(&client).await?;
     browser.run::<()>(CALL, &[]).await?;
     until("20 frames are decoded", Duration::from_secs(15), async || {
         let frames: u64 = browser.run(FRAMES, &[]).await?;

@@ -10,6 +10,11 @@ mod dead_node;
 mod exposure;
 mod hostile_input;
 mod leadership;
+mod lifecycle;
+mod peer_hostile;
+mod peer_recovery;
+mod peer_rooms;
+mod peer_upgrade;
 mod pion;
 mod placement;
 mod recovery;
@@ -77,6 +82,13 @@ const TESTS: &[Test] = tests! {
         a_full_room_and_a_closed_room_take_nobody,
         a_room_at_rest_is_not_written,
     }
+    Cluster Shared lifecycle {
+        a_room_that_nobody_enters_ends_and_opens_again_when_it_was_closed,
+        a_room_ends_when_everybody_has_gone_and_not_before,
+        two_peers_are_ready_without_a_pod_and_their_room_ends_when_both_have_gone,
+        a_room_ends_after_its_longest_duration_with_people_in_it,
+        a_room_that_is_over_is_deleted_after_its_time,
+    }
     Cluster Shared clients {
         browsers_of_any_origin_may_ask_first,
         plain_whip_and_whep_carry_media_across_origins,
@@ -87,6 +99,20 @@ const TESTS: &[Test] = tests! {
         a_bad_message_on_the_room_socket_gets_an_error,
         garbage_at_the_media_port_is_counted_and_harms_nobody,
     }
+    Cluster Shared peer_rooms {
+        two_browsers_speak_straight_within_and_across_regions,
+        a_pair_is_relayed_where_the_room_says_always,
+    }
+    EmbeddedCluster Shared peer_rooms {
+        two_clients_that_reach_only_servers_are_relayed,
+        one_side_is_relayed_by_a_pool_on_the_network_of_its_nodes,
+    }
+    Cluster Shared peer_upgrade {
+        a_call_goes_on_by_a_media_server_when_the_room_is_patched,
+        a_third_person_brings_the_media_server_where_the_room_says_so,
+        a_relayed_pair_grows_and_stays_relayed,
+    }
+    Cluster Shared peer_hostile { a_hostile_peer_is_cut_off_and_harms_nobody }
     Cluster Shared charts { programs_are_ready_measured_and_hardened, a_gateway_with_a_certificate_speaks_tls }
     Cluster Shared exposure { a_host_network_pool_with_two_workers_carries_media }
     Cluster Shared scaling { a_pool_is_scaled_up_and_down_under_calls }
@@ -113,11 +139,13 @@ const TESTS: &[Test] = tests! {
     EmbeddedCluster Shared recovery { a_restarted_media_process_forgets_and_its_rooms_are_bound_anew }
     Cluster Alone recovery { calls_go_on_while_no_operator_runs }
     Cluster Alone leadership { a_busy_leader_keeps_its_lease }
+    Cluster Alone lifecycle { a_new_leader_goes_on_with_the_time_of_rooms }
     EmbeddedCluster Alone leadership { a_frozen_leader_overwrites_nothing_when_it_thaws }
     EmbeddedCluster Alone dead_node {
         a_killed_node_moves_its_rooms_within_five_seconds,
         a_node_that_dies_with_the_leader_moves_its_rooms_too,
     }
+    EmbeddedCluster Alone peer_recovery { a_homes_death_costs_signaling_three_seconds_and_media_nothing }
     EmbeddedCluster Alone recovery { a_gateway_that_goes_sends_its_clients_to_another }
 };
 

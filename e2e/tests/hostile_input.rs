@@ -136,7 +136,7 @@ pub(crate) async fn a_bad_message_on_the_room_socket_gets_an_error(scene: &Scene
         ("view before join", serde_json::to_string(&ClientMessage::View { legs: Vec::new() })?, Code::BadRequest),
         (
             "a bad token",
-            serde_json::to_string(&ClientMessage::Join { token: "x".to_owned(), name: None })?,
+            serde_json::to_string(&ClientMessage::Join { token: "x".to_owned(), name: None, instance: None })?,
             Code::Unauthorized,
         ),
     ] {

@@ -92,10 +92,11 @@ fn miscounted(leg: &Leg, pairs: &BTreeMap<String, Pair>, relays: &[Pod]) -> Resu
     let media = match leg.role {
         LegRole::Publisher => [pair.bytes_sent, relay.sent_bytes, leg.bytes.received],
         LegRole::Subscriber => [pair.bytes_received, relay.received_bytes, leg.bytes.sent],
+        LegRole::Peer => return Err(format!("a leg between peers: {}", shown())),
     };
     let quiet = match leg.role {
         LegRole::Publisher => [relay.received_bytes, leg.bytes.sent],
-        LegRole::Subscriber => [relay.sent_bytes, leg.bytes.received],
+        LegRole::Subscriber | LegRole::Peer => [relay.sent_bytes, leg.bytes.received],
     };
     let spread = |counts: &[u64]| {
         let most = counts.iter().copied().max().unwrap_or_default();
@@ -108,7 +109,7 @@ fn miscounted(leg: &Leg, pairs: &BTreeMap<String, Pair>, relays: &[Pod]) -> Resu
 }
 
 /// Page and command line show transport, pod and region of the relay.
-async fn shown(scene: &Scene<'_>, call: &Call<'_>, relays: &[Pod], transport: &str) -> Result<()> {
+pub(crate) async fn shown(scene: &Scene<'_>, call: &Call<'_>, relays: &[Pod], transport: &str) -> Result<()> {
     let pods: Vec<String> = relays.iter().map(ResourceExt::name_any).collect();
     let wanted = |text: &str| {
         let has_pod = pods.iter().any(|pod| text.contains(pod));

@@ -1,5 +1,7 @@
-//! The gateway's control endpoint: the leader asks whether this gateway can reach a media node.
+//! The gateway's control endpoint: the leader asks whether this gateway can reach a media node, other gateways come for
+//! the rooms that it is home of.
 
+use crate::peers::Peers;
 use axum::Router;
 use axum::extract::State;
 use axum::routing::post;
@@ -15,7 +17,11 @@ use std::time::Duration;
 const MAX_TRY: u32 = 2_000;
 
 /// Routes behind mutual TLS.
-pub(crate) fn routes(client: ControlClient) -> Router {
+pub fn control_router(client: ControlClient, peers: &Peers) -> Router {
+    routes(client).merge(peers.routes())
+}
+
+fn routes(client: ControlClient) -> Router {
     Router::new().route("/v1/reach", post(reach)).with_state(client)
 }
 

@@ -1,5 +1,6 @@
 //! What a gateway counts (`plenum_gateway_*`).
 
+use plenum_protocol::room::RejoinReason;
 use plenum_runtime::probes::Metrics;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
@@ -33,6 +34,11 @@ struct IceLabels {
     outcome: IceOutcome,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MoveLabels {
+    to: PeerMove,
+}
+
 /// What was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
 pub(crate) enum Kind {
@@ -52,7 +58,7 @@ pub(crate) enum Outcome {
     Failed,
 }
 
-/// What went wrong between gateway and media node.
+/// What went wrong between gateway and media node, or the home of a peer-to-peer room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
 pub(crate) enum NodeError {
     NotGranted,
@@ -76,12 +82,21 @@ pub(crate) enum IceOutcome {
     Refused,
 }
 
+/// Why a peer-to-peer room left this gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+enum PeerMove {
+    Home,
+    Upgraded,
+}
+
 /// Why a room socket ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
 pub(crate) enum SocketEnd {
     Client,
     Rebound,
     NodeLost,
+    HomeMoved,
+    Upgraded,
     Room,
     Shutdown,
 }
@@ -97,7 +112,30 @@ pub struct Counters {
     limited: Counter,
     sockets: Gauge,
     join_seconds: Histogram,
+    peers: PeerCounters,
     registry: Metrics,
+}
+
+/// What a gateway counts as a home.
+#[derive(Clone, Default)]
+struct PeerCounters {
+    rooms: Gauge,
+    signals: Counter,
+    refused: Counter,
+    too_slow: Counter,
+    moves: Family<MoveLabels, Counter>,
+}
+
+impl PeerCounters {
+    fn register(registry: &mut Registry) -> Self {
+        let own = Self::default();
+        registry.register("peer_rooms", "Peer-to-peer rooms that this gateway is home of, now", own.rooms.clone());
+        registry.register("peer_signals", "Signals passed on between peers", own.signals.clone());
+        registry.register("peer_refused", "Joins that the home of a room refused", own.refused.clone());
+        registry.register("peer_too_slow", "Peers that did not read their messages", own.too_slow.clone());
+        registry.register("peer_room_moves", "Peer-to-peer rooms that left this gateway", own.moves.clone());
+        own
+    }
 }
 
 impl Default for Counters {
@@ -115,15 +153,31 @@ impl Counters {
         let (ice_servers, relays_lost) = (Family::default(), Counter::default());
         let (limited, sockets, join_seconds) = (Counter::default(), Gauge::default(), Histogram::new(JOIN_BUCKETS));
         registry.register("opened", "Sessions, sockets and tokens asked for, by kind and result", opened.clone());
-        registry.register("node_errors", "Failed calls to media nodes", node_errors.clone());
+        registry.register(
+            "node_errors",
+            "Failed calls to media nodes and homes of peer-to-peer rooms",
+            node_errors.clone(),
+        );
         registry.register("socket_ends", "Room sockets that ended, by reason", socket_ends.clone());
         registry.register("ice_servers", "Answers to who asks for ICE servers, by outcome", ice_servers.clone());
         registry.register("relay_lost_messages", "Room sockets told that a relay is gone", relays_lost.clone());
         registry.register("rate_limited", "Requests refused because their source asked too often", limited.clone());
         registry.register("sockets", "Room sockets now", sockets.clone());
         registry.register("join_seconds", "From join to joined", join_seconds.clone());
+        let peers = PeerCounters::register(&mut registry);
         let registry = Arc::new(Mutex::new(registry));
-        Self { opened, node_errors, socket_ends, ice_servers, relays_lost, limited, sockets, join_seconds, registry }
+        Self {
+            opened,
+            node_errors,
+            socket_ends,
+            ice_servers,
+            relays_lost,
+            limited,
+            sockets,
+            join_seconds,
+            peers,
+            registry,
+        }
     }
 
     pub(crate) fn registry(&self) -> Metrics {
@@ -154,6 +208,31 @@ impl Counters {
 
     pub(crate) fn limited(&self) {
         self.limited.inc();
+    }
+
+    pub(crate) fn peer_room_began(&self) {
+        self.peers.rooms.inc();
+    }
+
+    pub(crate) fn peer_room_ended(&self) {
+        self.peers.rooms.dec();
+    }
+
+    pub(crate) fn peer_room_left(&self, reason: RejoinReason) {
+        let to = if reason == RejoinReason::Upgraded { PeerMove::Upgraded } else { PeerMove::Home };
+        self.peers.moves.get_or_create(&MoveLabels { to }).inc();
+    }
+
+    pub(crate) fn signal(&self) {
+        self.peers.signals.inc();
+    }
+
+    pub(crate) fn peer_refused(&self) {
+        self.peers.refused.inc();
+    }
+
+    pub(crate) fn peer_too_slow(&self) {
+        self.peers.too_slow.inc();
     }
 
     pub(crate) fn socket_joined(&self, seconds: f64) {

@@ -5,21 +5,24 @@ mod flow;
 mod ice;
 mod socket;
 
+pub(crate) use socket::rejoin;
+
+use crate::homes::Homes;
 use crate::leader::Leader;
 use crate::metrics::{Counters, Kind};
 use crate::rates::Rates;
 use crate::relays::Relays;
-use crate::routes::Routes;
+use crate::routes::{Routes, Standing};
 use crate::sockets::SocketPermits;
 use crate::{ApiKeys, auth};
-use binding::{REQUEST_PATIENCE, refusal_of};
+use binding::{Bound, REQUEST_PATIENCE, refusal_of};
 use plenum_protocol::control::{OpenSession, PatchSession, SessionOpened, SessionOwner, SessionPatched};
 use plenum_protocol::flow::FlowReport;
 use plenum_protocol::ice::IceServers;
 use plenum_protocol::ids::{RoomName, SessionId};
-use plenum_protocol::problem::Code;
+use plenum_protocol::problem::{Code, Problem};
 use plenum_protocol::token::{MintToken, MintedToken};
-use plenum_runtime::client::ControlClient;
+use plenum_runtime::client::{CallError, ControlClient};
 use plenum_runtime::shutdown::Shutdown;
 use plenum_signaling::{
     Access, BasicCredentials, IceWish, JoinRequest, NewSession, PatchRequest, Refusal, RoomConnection, SessionService,
@@ -31,6 +34,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How long a node may take to answer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(3);
+/// What clients of WHIP and WHEP are told.
+const PEERS_ONLY: &str = "this room is peer to peer: its people send to each other, by the room socket; a room with topology MediaServer takes WHIP and WHEP";
 
 /// What a gateway is made of.
 pub struct Parts {
@@ -42,6 +47,8 @@ pub struct Parts {
     pub keys: ApiKeys,
     /// Rooms.
     pub routes: Routes,
+    /// Gateways that may be homes of peer-to-peer rooms.
+    pub homes: Homes,
     /// Relays.
     pub relays: Relays,
     /// The operator's leader.
@@ -87,14 +94,21 @@ impl Gateway {
         let owner = SessionOwner { participant_key, identity: access.identity.clone(), name: access.name.clone() };
         let gateway = self.0.pod.clone();
         let request = OpenSession { epoch: Default::default(), session: kind, owner, gateway, offer };
-        self.on_node(&access.room, REQUEST_PATIENCE, |bound| {
+        let opened = self.on_node(&access.room, REQUEST_PATIENCE, |bound| {
+            let at_home = bound.is_at_home();
             let request = OpenSession { epoch: bound.epoch, ..request.clone() };
             async move {
+                if at_home {
+                    // It may just be getting a media server.
+                    return Err(CallError::Problem(Problem::new(Code::NotGranted, PEERS_ONLY)));
+                }
                 let path = format!("/v1/rooms/{}/sessions", bound.uid);
                 self.0.client.post(&bound.target(), &path, &request, CALL_TIMEOUT).await
             }
-        })
-        .await
+        });
+        let opened = opened.await;
+        let peers = || self.0.routes.get(&access.room).is_some_and(|route| route.standing == Standing::Peers);
+        opened.map_err(|refusal| if peers() { Refusal::new(Code::Forbidden, PEERS_ONLY) } else { refusal })
     }
 }
 
@@ -114,7 +128,7 @@ impl SessionService for Gateway {
     }
 
     async fn patch_session(&self, access: &Access, patch: PatchRequest) -> Result<SessionPatched, Refusal> {
-        let bound = self.bound_now(&access.room).ok_or_else(no_session)?;
+        let bound = self.media_now(&access.room).ok_or_else(no_session)?;
         let PatchRequest { session, if_match, fragment } = patch;
         let request = PatchSession { room: bound.uid.clone(), if_match: Some(if_match), fragment };
         let path = format!("/v1/sessions/{session}");
@@ -123,7 +137,7 @@ impl SessionService for Gateway {
     }
 
     async fn close_session(&self, access: &Access, session: &SessionId) -> Result<(), Refusal> {
-        let bound = self.bound_now(&access.room).ok_or_else(no_session)?;
+        let bound = self.media_now(&access.room).ok_or_else(no_session)?;
         let path = format!("/v1/sessions/{session}?room={}", bound.uid);
         let answer = self.0.client.delete(&bound.target(), &path, CALL_TIMEOUT).await;
         answer.map_err(|error| self.session_refusal(error))
@@ -160,8 +174,13 @@ impl SessionService for Gateway {
 }
 
 impl Gateway {
+    /// The binding to a media node, as it is now.
+    fn media_now(&self, room: &RoomName) -> Option<Bound> {
+        self.bound_now(room).filter(|bound| !bound.is_at_home())
+    }
+
     /// Sessions live and die with the binding that they were opened under.
-    fn session_refusal(&self, error: plenum_runtime::client::CallError) -> Refusal {
+    fn session_refusal(&self, error: CallError) -> Refusal {
         self.count(&error);
         if error.code() == Some(Code::NotGranted) { no_session() } else { refusal_of(error) }
     }

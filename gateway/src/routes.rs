@@ -4,8 +4,8 @@ mod route;
 
 pub use route::{Place, RelayRules, Route, Standing};
 
-use plenum_protocol::ids::RoomName;
-use std::collections::HashMap;
+use plenum_protocol::ids::{RoomName, RoomUid};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -18,7 +18,11 @@ pub struct Routes {
 }
 
 /// Each room with those who follow it.
-type Rooms = HashMap<RoomName, watch::Sender<Arc<Route>>>;
+#[derive(Default)]
+struct Rooms {
+    by_name: HashMap<RoomName, watch::Sender<Arc<Route>>>,
+    names: HashMap<RoomUid, RoomName>,
+}
 
 struct Inner {
     rooms: RwLock<Rooms>,
@@ -42,13 +46,20 @@ impl Routes {
     /// The room now.
     #[must_use]
     pub fn get(&self, room: &RoomName) -> Option<Arc<Route>> {
-        self.read().get(room).map(|sender| Arc::clone(&sender.borrow()))
+        self.read().by_name.get(room).map(|sender| Arc::clone(&sender.borrow()))
     }
 
     /// The room now and as it changes; the channel closes when the room goes.
     #[must_use]
     pub fn follow(&self, room: &RoomName) -> Option<watch::Receiver<Arc<Route>>> {
-        self.read().get(room).map(watch::Sender::subscribe)
+        self.read().by_name.get(room).map(watch::Sender::subscribe)
+    }
+
+    /// The same by the room's uid.
+    #[must_use]
+    pub fn follow_uid(&self, room: &RoomUid) -> Option<watch::Receiver<Arc<Route>>> {
+        let rooms = self.read();
+        rooms.by_name.get(rooms.names.get(room)?).map(watch::Sender::subscribe)
     }
 
     /// Waits until `pick` finds what it wants in the room, at most until `deadline`.
@@ -80,30 +91,28 @@ impl Routes {
 
     /// A room is there or has changed.
     pub fn apply(&self, route: Route) {
-        let mut rooms = self.write();
-        insert(&mut rooms, route);
-        drop(rooms);
+        self.write().insert(route);
         self.changed();
     }
 
     /// A room is gone, unless it is there again under another uid.
     pub fn remove(&self, route: &Route) {
-        let mut rooms = self.write();
-        if rooms.get(&route.name).is_some_and(|known| known.borrow().uid == route.uid) {
-            rooms.remove(&route.name);
-        }
-        drop(rooms);
+        self.write().remove(&route.name, &route.uid);
         self.changed();
     }
 
     /// These are all rooms that there are.
     pub fn replace(&self, routes: Vec<Route>) {
         let mut rooms = self.write();
-        let known: HashMap<&RoomName, &Route> = routes.iter().map(|route| (&route.name, route)).collect();
-        rooms.retain(|name, _| known.contains_key(name));
+        let known: HashSet<&RoomUid> = routes.iter().map(|route| &route.uid).collect();
+        let gone = rooms.names.iter().filter(|(uid, _)| !known.contains(uid));
+        let gone: Vec<(RoomUid, RoomName)> = gone.map(|(uid, name)| (uid.clone(), name.clone())).collect();
+        for (uid, name) in gone {
+            rooms.remove(&name, &uid);
+        }
         drop(known);
         for route in routes {
-            insert(&mut rooms, route);
+            rooms.insert(route);
         }
         drop(rooms);
         self.changed();
@@ -112,13 +121,13 @@ impl Routes {
     /// How many rooms there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.read().len()
+        self.read().by_name.len()
     }
 
     /// Whether there is no room.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.read().is_empty()
+        self.read().by_name.is_empty()
     }
 
     fn changed(&self) {
@@ -134,10 +143,11 @@ impl Routes {
     }
 }
 
-/// Followers of an old room under the same name see the channel close; followers of this one see the change.
-fn insert(rooms: &mut Rooms, route: Route) {
-    match rooms.get(&route.name) {
-        Some(sender) if sender.borrow().uid == route.uid => {
+impl Rooms {
+    /// Followers of an old room under the same name see the channel close; followers of this one see the change.
+    fn insert(&mut self, route: Route) {
+        let known = self.by_name.get(&route.name).filter(|sender| sender.borrow().uid == route.uid);
+        if let Some(sender) = known {
             sender.send_if_modified(|old| {
                 let differs = **old != route;
                 if differs {
@@ -145,9 +155,20 @@ fn insert(rooms: &mut Rooms, route: Route) {
                 }
                 differs
             });
+            return;
         }
-        _ => {
-            rooms.insert(route.name.clone(), watch::Sender::new(Arc::new(route)));
+        let (name, uid) = (route.name.clone(), route.uid.clone());
+        if let Some(old) = self.by_name.insert(name.clone(), watch::Sender::new(Arc::new(route))) {
+            self.names.remove(&old.borrow().uid);
+        }
+        self.names.insert(uid, name);
+    }
+
+    /// Unless it is there again under another uid.
+    fn remove(&mut self, name: &RoomName, uid: &RoomUid) {
+        if self.by_name.get(name).is_some_and(|known| known.borrow().uid == *uid) {
+            self.by_name.remove(name);
+            self.names.remove(uid);
         }
     }
 }
@@ -162,8 +183,10 @@ mod tests {
             name: RoomName { namespace: "a".into(), name: name.into() },
             uid: uid.parse().unwrap(),
             epoch: Epoch(epoch),
-            standing: Standing::Closed,
+            standing: Standing::Closed("the room is closed".into()),
             relays: RelayRules::default(),
+            upgrades: false,
+            max_kbps: 2_500,
         }
     }
 
@@ -176,6 +199,8 @@ mod tests {
         assert!(follower.has_changed().is_err());
         routes.remove(&route("x", "u1", 1));
         assert_eq!(routes.get(&route("x", "u2", 1).name).unwrap().uid.as_str(), "u2");
+        assert!(routes.follow_uid(&"u1".parse().unwrap()).is_none());
+        assert!(routes.follow_uid(&"u2".parse().unwrap()).is_some());
     }
 
     #[test]
@@ -187,6 +212,10 @@ mod tests {
         routes.replace(vec![route("x", "u1", 2)]);
         assert!(kept.has_changed().unwrap());
         assert_eq!((kept.borrow_and_update().epoch, routes.len()), (Epoch(2), 1));
+        assert!(routes.follow_uid(&"u2".parse().unwrap()).is_none());
+        routes.replace(vec![route("x", "u3", 1)]);
+        assert!(kept.has_changed().is_err());
+        assert_eq!(routes.read().names.len(), 1);
     }
 
     #[tokio::test]

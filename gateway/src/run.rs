@@ -1,8 +1,10 @@
 //! The process: watches, servers, readiness, and the order in which they stop.
 
+use crate::homes::{Homes, Slices};
 use crate::identity::IdentityTable;
 use crate::leader::Leader;
 use crate::metrics::Counters;
+use crate::peers::{Peers, PeersParts};
 use crate::rates::Rates;
 use crate::relays::Relays;
 use crate::remote::{Gateway, Parts};
@@ -12,6 +14,7 @@ use crate::sockets::SocketPermits;
 use crate::{ApiKeys, control, front, watches};
 use anyhow::Context as _;
 use k8s_openapi::api::core::v1::{Node, Secret};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::runtime::watcher::Config;
 use kube::{Api, Client};
 use plenum_api::names::{SECRET_GATEWAY_CONTROL, SECRET_RELAYS, TOPOLOGY_REGION};
@@ -29,8 +32,10 @@ use tokio::task::JoinSet;
 
 /// How long clients may take to get their last message at shutdown.
 const DRAIN: Duration = Duration::from_secs(8);
-/// How long the relays may keep a gateway from serving: most clients do without.
-const RELAYS_PATIENCE: Duration = Duration::from_secs(5);
+/// Label of an EndpointSlice that names its Service.
+const SERVICE_LABEL: &str = "kubernetes.io/service-name";
+/// How long relays and the other gateways may keep this one from serving: most clients do without.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How long `check` waits.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -51,7 +56,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let watches = Watches::start(&kube, &settings, &tables, &mut tasks);
     let region = region(&kube, settings.node_name.as_deref()).await;
     let Some(identity) = watches.ready(&shutdown).await else { return Ok(()) };
-    let Tables { routes, keys, relays } = tables;
+    let Tables { routes, keys, relays, homes } = tables;
     tracing::info!(rooms = routes.len(), ?region, "watches are whole and the control certificate is there");
 
     // Servers and sockets outlive the signal by the drain delay.
@@ -60,13 +65,22 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let sockets =
         SocketPermits::new(settings.max_sockets, settings.max_sockets_per_source, settings.max_sockets_per_room);
     let control_listener = bind(settings.control_address(), "the control endpoint").await?;
-    let (router, stop) = (control::routes(client.clone()), closing.clone());
+    let peers = Peers::new(PeersParts {
+        pod: settings.pod_name.clone(),
+        routes: routes.clone(),
+        homes: homes.clone(),
+        counters: counters.clone(),
+        max_sockets: settings.max_sockets,
+        closing: closing.clone(),
+    });
+    let (router, stop) = (control::control_router(client.clone(), &peers), closing.clone());
     tasks.spawn(async move { mtls::serve(control_listener, identity, router, stop).await });
     let gateway = Gateway::new(Parts {
         pod: settings.pod_name.clone(),
         region,
         keys,
         routes,
+        homes,
         relays,
         leader: Leader::by_lease(Api::namespaced(kube, &settings.pod_namespace)),
         client,
@@ -85,7 +99,8 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     tracing::info!("stopping: no new clients, then the rest");
     tokio::time::sleep(Duration::from_secs(settings.drain_delay_seconds)).await;
     closing.trigger();
-    if tokio::time::timeout(DRAIN, sockets.drained()).await.is_err() {
+    let drained = async { tokio::join!(sockets.drained(), peers.drained()) };
+    if tokio::time::timeout(DRAIN, drained).await.is_err() {
         tracing::warn!("some clients did not get their last message in time");
     }
     public.await.context("the public server")?;
@@ -99,12 +114,14 @@ struct Tables {
     routes: Routes,
     keys: ApiKeys,
     relays: Relays,
+    homes: Homes,
 }
 
 /// What must be whole before anybody is served.
 struct Watches {
     synced: Vec<watch::Receiver<bool>>,
     relays: watch::Receiver<bool>,
+    homes: watch::Receiver<bool>,
     identity: watch::Receiver<Option<Arc<Identity>>>,
 }
 
@@ -130,22 +147,33 @@ impl Watches {
         tasks.spawn(watches::follow::<Secret>(own(), config, table, sender(), forever.clone()));
         let (whole, relays) = watch::channel(false);
         let config = named(SECRET_RELAYS);
-        tasks.spawn(watches::follow::<Secret>(own(), config, tables.relays.clone(), whole, forever));
-        Self { synced, relays, identity }
+        tasks.spawn(watches::follow::<Secret>(own(), config, tables.relays.clone(), whole, forever.clone()));
+        let (whole, homes) = watch::channel(false);
+        let slices = Slices::new(tables.homes.clone(), settings.control_address());
+        let config = Config::default().labels(&format!("{SERVICE_LABEL}={}", settings.service));
+        let api = Api::namespaced(kube.clone(), &settings.pod_namespace);
+        tasks.spawn(watches::follow::<EndpointSlice>(api, config, slices, whole, forever));
+        Self { synced, relays, homes, identity }
     }
 
     /// The identity, once everything is there; `None` when the stop came first.
     async fn ready(self, shutdown: &Shutdown) -> Option<Arc<Identity>> {
-        let Self { synced, mut relays, mut identity } = self;
+        let Self { synced, relays, homes, mut identity } = self;
         let everything = async {
             for mut receiver in synced {
                 receiver.wait_for(|synced| *synced).await.ok()?;
             }
             let found = identity.wait_for(Option::is_some).await.ok()?.clone();
-            if tokio::time::timeout(RELAYS_PATIENCE, relays.wait_for(|whole| *whole)).await.is_err() {
+            let (with_relays, with_homes) = tokio::join!(whole_in_time(relays), whole_in_time(homes));
+            if !with_relays {
                 tracing::warn!(
                     secret = SECRET_RELAYS,
                     "the Secret cannot be read yet: clients get no relays until it can"
+                );
+            }
+            if !with_homes {
+                tracing::warn!(
+                    "the EndpointSlices of the gateways cannot be read yet: peer-to-peer rooms do not open until they can"
                 );
             }
             found
@@ -155,6 +183,11 @@ impl Watches {
             identity = everything => identity,
         }
     }
+}
+
+/// Whether a watch that is not waited for longer is whole.
+async fn whole_in_time(mut watch: watch::Receiver<bool>) -> bool {
+    matches!(tokio::time::timeout(PATIENCE, watch.wait_for(|whole| *whole)).await, Ok(Ok(_)))
 }
 
 async fn bind(address: std::net::SocketAddr, what: &str) -> anyhow::Result<TcpListener> {

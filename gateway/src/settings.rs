@@ -31,6 +31,9 @@ pub struct Settings {
     /// Node of this pod: its region label is read once. Unset: the region is not known.
     #[arg(long, env = "PLENUM_NODE_NAME")]
     pub node_name: Option<String>,
+    /// Service of the gateways, in the own namespace: who is ready in its EndpointSlices shares the peer-to-peer rooms.
+    #[arg(long, env = "PLENUM_SERVICE", default_value = "plenum-gateway")]
+    pub service: String,
     /// Directory with `tls.crt` and `tls.key`: serve HTTPS on the public address. Read again every 30 s.
     #[arg(long, env = "PLENUM_TLS_DIR")]
     pub tls_dir: Option<PathBuf>,

@@ -6,7 +6,7 @@
 mod legs;
 mod sync;
 
-use crate::rooms::{Admission, Connected, Effect, Fresh, JoinTicket, Joined, Mailbox, Refusal, Rooms};
+use crate::rooms::{Admission, Connected, Effect, Fresh, JoinTicket, Joined, Refusal, Rooms};
 use crate::worker::{Command, Snapshot, Worker};
 use plenum_media_core::{Event, Patched};
 use plenum_protocol::control::{NodeConfig, NodeJoin, OpenSession, PatchSession, SessionOpened, SessionPatched};
@@ -15,6 +15,7 @@ use plenum_protocol::ids::{BootId, RoomUid, SessionId};
 use plenum_protocol::problem::Problem;
 use plenum_runtime::node::{AskError, Fence, Load};
 use plenum_runtime::probes::Readiness;
+use plenum_signaling::node_side::Mailbox;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;

@@ -4,7 +4,6 @@
 //! The fence lives here: nothing happens in a room that was not granted under exactly that epoch.
 
 mod grants;
-mod mailbox;
 mod participant;
 mod people;
 mod refusal;
@@ -15,7 +14,6 @@ mod sessions;
 mod tests;
 
 pub(crate) use grants::Applied;
-pub(crate) use mailbox::{Mailbox, MailboxReceiver};
 pub(crate) use people::{JoinTicket, Joined};
 pub(crate) use refusal::Refusal;
 pub(crate) use room::Legs;
@@ -159,10 +157,7 @@ impl Rooms {
     pub(crate) fn totals(&self) -> Totals {
         let mut sessions = [[0; 2]; 2];
         for (_, session) in self.rooms.values().flat_map(Room::sessions) {
-            let [connecting, connected] = match session.role() {
-                LegRole::Publisher => &mut sessions[0],
-                LegRole::Subscriber => &mut sessions[1],
-            };
+            let [connecting, connected] = &mut sessions[usize::from(session.role() != LegRole::Publisher)];
             *if session.phase == Phase::Connected { connected } else { connecting } += 1;
         }
         let legs = self.rooms.values().map(|room| room.counted.legs).fold(Legs::default(), Legs::plus);

@@ -242,7 +242,7 @@ impl Dispatcher {
     /// Takes a room's binding, and tells the pod that it left. Returns the room as new as it is known.
     fn learn(&self, room: Arc<Room>) -> Arc<Room> {
         let newest = self.context.rooms.seen(room);
-        let left = self.context.ledger().observe(&newest, Instant::now());
+        let left = self.context.ledger().observe(&newest, self.context.clock.instant());
         self.kick(left);
         newest
     }
@@ -255,7 +255,7 @@ impl Dispatcher {
     }
 
     fn forget(&self, uid: &RoomUid) {
-        let left = self.context.ledger().forget(uid, Instant::now());
+        let left = self.context.ledger().forget(uid, self.context.clock.instant());
         self.kick(left);
     }
 
@@ -330,7 +330,15 @@ impl Dispatcher {
             let allowed = &pool.spec.allowed_rooms.namespaces;
             let leaves = pool.metadata.deletion_timestamp.is_some();
             (self.context.relays.ready(&namespace, &name) > 0, leaves, pool.labels()).hash(&mut hasher);
-            (namespace, name, &pool.spec.region, allowed.from, format!("{:?}", allowed.selector)).hash(&mut hasher);
+            (
+                namespace,
+                name,
+                &pool.spec.region,
+                &pool.spec.exposure.kind,
+                allowed.from,
+                format!("{:?}", allowed.selector),
+            )
+                .hash(&mut hasher);
         }
         if relays.iter().any(|pool| pool.spec.allowed_rooms.namespaces.from == NamespacesFrom::Selector) {
             let mut namespaces = self.context.caches.namespaces.state();

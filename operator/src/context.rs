@@ -3,6 +3,7 @@
 
 use crate::caches::Caches;
 use crate::changes::Changes;
+use crate::clock::Clock;
 use crate::events::Events;
 use crate::identities::Identities;
 use crate::lease::{Leadership, NotLeader};
@@ -41,6 +42,8 @@ pub struct Context {
     pub settings: Settings,
     /// What the watches have shown.
     pub caches: Caches,
+    /// By which rooms are judged.
+    pub clock: Clock,
     /// Who is bound where.
     pub ledger: Mutex<Ledger>,
     /// Rooms as written here.
@@ -191,7 +194,6 @@ impl Context {
         let outside = self.outside(pod, &pool)?.ok()?;
         let secrets = self.relays.auth.known(&key.namespace, &turn.auth_secret)?.secrets;
         let place = RelayPlace {
-            key: &key,
             inside: *pods::addresses(pod).first()?,
             outside: &outside,
             accepting: !pods::is_draining(pod) && !pods::is_terminating(pod),
@@ -224,6 +226,8 @@ impl Context {
     pub fn relay_pools(&self) -> Vec<RelayPoolView> {
         let view = |pool: Arc<RelayPool>| RelayPoolView {
             ready: self.relays.ready(&pool.namespace().unwrap_or_default(), &pool.name_any()),
+            // Only there are relay ports ports of the node.
+            reachable: pool.spec.exposure.kind == ExposureType::HostNetwork,
             pool: pool_view(&pool),
         };
         let mut views: Vec<RelayPoolView> = self.pools_of(Role::Turn).map(view).collect();

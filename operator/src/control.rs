@@ -12,7 +12,6 @@ use plenum_protocol::reach::BindRequest;
 use plenum_runtime::http::{JsonBody, ProblemResponse, require_role};
 use plenum_runtime::mtls::{PeerRole, RoleKind};
 use std::sync::Arc;
-use std::time::Instant;
 
 /// Longest region name that is taken.
 const MAX_REGION: usize = 63;
@@ -37,7 +36,7 @@ async fn bind(
     }
     let BindRequest { room, uid, region } = request;
     let region = region.filter(|region| !region.is_empty() && region.len() <= MAX_REGION);
-    let known = context.ledger().want(&uid, &room, region, Instant::now());
+    let known = context.ledger().want(&uid, &room, region, context.clock.instant());
     if !known {
         return Err(ProblemResponse::new(Code::NotFound, format!("there is no Room {room} with that uid")));
     }

@@ -59,6 +59,12 @@ impl Events {
 }
 
 impl EventQueue {
+    /// Reasons of all events that wait, for tests.
+    #[cfg(test)]
+    pub(crate) fn reasons(&mut self) -> Vec<String> {
+        std::iter::from_fn(|| self.0.try_recv().ok()).map(|(event, _)| event.reason).collect()
+    }
+
     /// Writes events until `shutdown`.
     pub async fn run(mut self, client: kube::Client, pod: String, shutdown: Shutdown) {
         let reporter = Reporter { controller: "plenum-operator".to_owned(), instance: Some(pod) };

@@ -67,10 +67,19 @@ impl Identities {
     /// See [`IdentityError`]; [`IdentityError::NotLeader`]: there is no CA yet.
     pub async fn load(client: &kube::Client, namespace: &str, leadership: &Leadership) -> Result<Self, IdentityError> {
         let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
-        let authority = load_authority(&api, leadership).await?;
+        Self::of(load_authority(&api, leadership).await?)
+    }
+
+    fn of(authority: Authority) -> Result<Self, IdentityError> {
         let own_pem = authority.issue(OPERATOR_SAN, SystemTime::now())?;
         let own = Arc::new(mtls::Identity::from_issued(&own_pem)?);
         Ok(Self { authority, own, own_pem: Mutex::new(own_pem), good: Mutex::default() })
+    }
+
+    /// A CA of its own, for tests.
+    #[cfg(test)]
+    pub(crate) fn fresh() -> Result<Self, IdentityError> {
+        Self::of(Authority::generate(SystemTime::now())?)
     }
 
     /// What a new leader does first: the CA must still be the one that was read, and gateways need their certificate.

@@ -2,6 +2,7 @@
 
 use crate::caches::{self, Caches};
 use crate::changes::{Changes, Dispatcher};
+use crate::clock::Clock;
 use crate::context::Context;
 use crate::control;
 use crate::events::Events;
@@ -13,7 +14,7 @@ use crate::nodes::Fleet;
 use crate::overlay::Overlay;
 use crate::relays::{Keeper, Relays};
 use crate::settings::Settings;
-use crate::{pools, rooms};
+use crate::{peers, pools, rooms};
 use futures_util::{FutureExt, Stream, StreamExt};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
@@ -88,6 +89,7 @@ pub async fn run(
         client,
         settings,
         caches,
+        clock: Clock::default(),
         ledger: Mutex::new(Ledger::default()),
         rooms: Overlay::default(),
         pools: Overlay::default(),
@@ -112,6 +114,7 @@ pub async fn run(
     let ((), (), keeper) = tokio::try_join!(identities, catch_up(&context), keeper)?;
     listen(&mut tasks, &context, &stop).await?;
     tasks.spawn(dispatcher.run(news, keeper));
+    tasks.spawn(peers::follow(context.clone()));
     stop.requested().await;
     tasks.shutdown().await;
     Ok(())

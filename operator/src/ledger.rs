@@ -5,19 +5,21 @@
 
 mod entry;
 mod on_pod;
+mod peers;
 
 use crate::planner::{Bound, PodKey, RoomSeen};
 use entry::Entry;
 use on_pod::OnPod;
+use peers::Rounds;
 use plenum_api::Room;
-use plenum_api::room::DesiredState;
+use plenum_api::room::{EndedReason, Topology};
 use plenum_protocol::control::{Grant, RevokeReason, RoomState};
 use plenum_protocol::ids::{BootId, Epoch, RoomName, RoomUid};
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-pub use entry::{RoomLoad, bound_of, reserve_of, uid_of};
+pub use entry::{RoomLoad, bound_of, life_of, reserve_of, uid_of};
 pub use on_pod::PodLoad;
 
 /// How long a deleted room is remembered, so that a pod that comes back late is told.
@@ -49,6 +51,8 @@ pub struct Ledger {
     /// Pods with at least one room.
     by_pod: HashMap<PodKey, OnPod>,
     deleted: HashMap<RoomUid, Instant>,
+    /// What gateways said of peer-to-peer rooms.
+    rounds: Rounds,
 }
 
 impl Ledger {
@@ -62,12 +66,18 @@ impl Ledger {
             name: room.metadata.name.clone().unwrap_or_default(),
         };
         let entry = self.rooms.entry(uid.clone()).or_insert_with(|| Entry::new(name, now));
-        entry.closed = room.spec.desired_state == DesiredState::Closed;
+        entry.over = room.over();
+        entry.topology = room.topology();
+        entry.pair = entry.topology == Topology::PeerToPeer && room.spec.topology == Topology::PeerToPeer;
         if entry.provisional && epoch < entry.last_epoch {
             return None;
         }
         entry.provisional = false;
         entry.last_epoch = epoch;
+        if entry.over.is_some() && entry.bound.is_none() {
+            entry.begin(None);
+            entry.heard = now;
+        }
         let bound = bound_of(room);
         if entry.bound.is_none() && bound.is_some() {
             // Another leader has bound it: how long that took is not for this one to say.
@@ -208,6 +218,8 @@ impl Ledger {
         let Some(entry) = self.rooms.get(uid) else { return RoomSeen::default() };
         let wanted = entry.wanted.as_ref().filter(|(_, at)| now.saturating_duration_since(*at) < WISH_TTL);
         RoomSeen {
+            over: entry.over.is_some(),
+            topology: Some(entry.topology),
             bound: entry.bound.clone(),
             last_epoch: entry.last_epoch,
             declined: entry.declined >= PATIENCE,
@@ -216,7 +228,7 @@ impl Ledger {
         }
     }
 
-    /// What the pods said of a room, when its pod has said something.
+    /// What the pods (or gateways) said of a room, when its own one has said something.
     #[must_use]
     pub fn room_load(&self, uid: &RoomUid) -> Option<RoomLoad> {
         self.rooms.get(uid).filter(|entry| entry.reported).map(|entry| entry.load)
@@ -266,17 +278,24 @@ impl Ledger {
         uids.filter_map(|uid| self.rooms.get(uid)).map(|entry| entry.name.clone()).collect()
     }
 
-    /// Names of the rooms without a binding that are wanted open.
+    /// Names of the rooms without a binding that are to have one: neither over nor peer to peer for good.
     #[must_use]
     pub fn unbound(&self) -> Vec<RoomName> {
         let mut names: Vec<RoomName> = self
             .rooms
             .values()
-            .filter(|entry| entry.bound.is_none() && !entry.closed)
+            .filter(|entry| entry.bound.is_none() && entry.over.is_none() && !entry.pair)
             .map(|e| e.name.clone())
             .collect();
         names.sort();
         names
+    }
+
+    /// What the people of a room that ended by itself are told.
+    #[must_use]
+    pub fn last_words(&self, uid: &RoomUid) -> Option<String> {
+        let reason = self.rooms.get(uid)?.over.filter(|reason| *reason != EndedReason::Closed)?;
+        Some(format!("the room is over: {}", reason.words()))
     }
 
     /// How the grant of (`uid`, `epoch`) that `pod` holds stands.
@@ -291,7 +310,7 @@ impl Ledger {
         }
         match &entry.bound {
             Some(bound) if bound.epoch == epoch && bound.pod == *pod => Standing::Fine,
-            None if entry.closed => Standing::Revoke(RevokeReason::Closed),
+            None if entry.over.is_some() => Standing::Revoke(RevokeReason::Closed),
             _ => Standing::Revoke(RevokeReason::Rebound),
         }
     }

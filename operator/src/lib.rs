@@ -5,6 +5,7 @@
 
 pub mod caches;
 pub mod changes;
+pub mod clock;
 pub mod context;
 pub mod control;
 pub mod errors;
@@ -16,9 +17,12 @@ pub mod ledger;
 pub mod metrics;
 pub mod nodes;
 pub mod overlay;
+pub mod peers;
 pub mod planner;
 pub mod pods;
 pub mod pools;
 pub mod relays;
 pub mod rooms;
 pub mod settings;
+#[cfg(test)]
+mod testing;

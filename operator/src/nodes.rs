@@ -13,3 +13,4 @@ mod relay_state;
 mod state;
 
 pub use fleet::{Fleet, GrantError, NodeView, follow};
+pub(crate) use reach::gateways;

@@ -3,6 +3,7 @@
 //! A bind is two status writes: the binding before the pod gets its grant, and Ready after the pod has acknowledged it.
 
 mod apply;
+mod expire;
 mod observe;
 mod plan;
 mod report;
@@ -36,6 +37,15 @@ pub enum RoomError {
         #[source]
         source: kube::Error,
     },
+    /// The API server did not delete it.
+    #[error("deleting Room {name}, which has been over for long enough")]
+    Delete {
+        /// Namespace and name.
+        name: String,
+        /// Why.
+        #[source]
+        source: kube::Error,
+    },
 }
 
 /// Brings one Room towards what it wants.
@@ -56,8 +66,11 @@ async fn steps(room: Arc<Room>, context: &Arc<Context>) -> Result<Action, RoomEr
     let Some(observed) = observe::observe(context, room) else { return Ok(Action::await_change()) };
     let applied = match validate::validate(&observed) {
         Ok(valid) => {
-            let (planned, relays) = plan::plan(context, &observed, &valid);
-            apply::apply(context, &observed, planned, relays).await?
+            let (planned, beside) = plan::plan(context, &observed, &valid);
+            if beside.life.expired {
+                return expire::expire(context, &observed).await;
+            }
+            apply::apply(context, &observed, planned, beside).await?
         }
         Err(invalid) => apply::Applied::invalid(&observed, invalid),
     };
@@ -68,13 +81,19 @@ async fn steps(room: Arc<Room>, context: &Arc<Context>) -> Result<Action, RoomEr
 pub fn on_error(_room: Arc<Room>, error: &RoomError, context: Arc<Context>) -> Action {
     match error {
         RoomError::NotLeader(_) => return Action::requeue(AFTER_ERROR),
-        RoomError::Write { source, .. } if crate::errors::is_conflict(source) => {
-            return Action::requeue(AFTER_CONFLICT);
+        RoomError::Write { source, .. } | RoomError::Delete { source, .. } => {
+            if crate::errors::is_conflict(source) {
+                return Action::requeue(AFTER_CONFLICT);
+            }
+            if crate::errors::is_not_found(source) {
+                return Action::await_change();
+            }
         }
-        RoomError::Write { source, .. } if crate::errors::is_not_found(source) => return Action::await_change(),
-        RoomError::Write { .. } => {}
     }
     context.metrics.reconcile_errors.get_or_create(&ReconcileLabels { kind: KindLabel::Room }).inc();
     tracing::warn!(error = %crate::errors::chain(error), "a Room is tried again");
     Action::requeue(AFTER_ERROR)
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@ pub(crate) mod draw;
 
 use crate::why;
 use plenum_api::Room;
+use plenum_api::room::Topology;
 use plenum_protocol::flow::{FlowReport, Leg, LegCounts, MediaPlace};
 
 /// Which way signaling and media of a Room go.
@@ -17,6 +18,8 @@ pub(crate) struct Picture {
     pub(crate) counts: LegCounts,
     /// Name and region of the gateway that answered.
     pub(crate) gateway: Option<(String, Option<String>)>,
+    /// It is peer to peer: no media pod is needed. Its home, when a gateway said so.
+    pub(crate) peers: Option<Option<String>>,
     /// Where the media pod is, or why there is none.
     pub(crate) media: Result<MediaPlace, String>,
     /// The legs, or why they are not known.
@@ -42,6 +45,7 @@ pub(crate) fn of_status(room: &Room, namespace: &str) -> Picture {
             colocated: flow.legs.colocated,
         }),
         gateway: None,
+        peers: (room.topology() == Topology::PeerToPeer).then_some(None),
         media: media.ok_or_else(|| why::unbound(room)),
         legs: Err("no gateway was asked".to_owned()),
     }
@@ -50,12 +54,15 @@ pub(crate) fn of_status(room: &Room, namespace: &str) -> Picture {
 impl Picture {
     /// Takes over what a gateway says: it is fresher than the status.
     pub(crate) fn see(&mut self, report: FlowReport) {
-        let FlowReport { room: _, flow, basis, counts, gateway, gateway_region, media, legs } = report;
+        let FlowReport { room: _, flow, basis, counts, gateway, gateway_region, home, media, legs } = report;
         self.flow = Some((format!("{flow:?}"), format!("{basis:?}")));
         self.counts = counts;
         self.gateway = Some((gateway, gateway_region));
+        if home.is_some() {
+            self.peers = Some(home);
+        }
         if let Some(media) = media {
-            self.media = Ok(media);
+            (self.media, self.peers) = (Ok(media), None);
         }
         self.legs = Ok(legs);
     }

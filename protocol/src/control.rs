@@ -2,6 +2,7 @@
 
 use crate::flow::LegCounts;
 use crate::ids::{BootId, Epoch, ParticipantId, ParticipantKey, PublicationId, RoomName, RoomUid, SessionId, Term};
+use crate::peer::Instance;
 use crate::relay::RelaySource;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -83,6 +84,9 @@ pub struct Revocation {
     pub epoch: Epoch,
     /// Why.
     pub reason: RevokeReason,
+    /// What the clients of a closed room are told; unset: that it was closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
 }
 
 /// What the leader has of a node's state.
@@ -273,6 +277,9 @@ pub struct NodeJoin {
     pub can_publish: bool,
     /// May subscribe.
     pub can_subscribe: bool,
+    /// This load of the client's page, if it named one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<Instance>,
     /// Pod name of the gateway.
     pub gateway: String,
 }

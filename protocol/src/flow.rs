@@ -51,6 +51,20 @@ pub enum LegRole {
     Publisher,
     /// Media node to client.
     Subscriber,
+    /// Both ways between two clients.
+    Peer,
+}
+
+/// What a leg is known by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub enum LegBasis {
+    /// Its client says so, and nobody else.
+    Claimed,
+    /// Both clients say so, and the relays that they name.
+    Confirmed,
+    /// A media node of ours sees it.
+    #[default]
+    Measured,
 }
 
 /// Where a leg's transport stands.
@@ -98,7 +112,7 @@ pub struct ClientView {
     pub session: SessionId,
     /// Type of its own candidate in the selected pair.
     pub local_type: Option<CandidateType>,
-    /// Type of the media node's candidate.
+    /// Type of the media node's (or the other peer's) candidate.
     pub remote_type: Option<CandidateType>,
     /// `udp` or `tcp`.
     pub protocol: Option<String>,
@@ -107,9 +121,37 @@ pub struct ClientView {
     pub relay_protocol: Option<String>,
     /// Round trip in microseconds.
     pub rtt_micros: Option<u32>,
-    /// Frames decoded (subscriber) or sent (publisher) so far.
+    /// Pod of the relay of its own candidate, as in `relay.pod` of the ICE servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local_relay: Option<String>,
+    /// Frames decoded (subscriber, peer) or sent (publisher) so far.
     #[serde(default)]
     pub frames: Option<u64>,
+    /// Bytes sent over the selected pair so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_sent: Option<u64>,
+    /// Bytes received over it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_received: Option<u64>,
+}
+
+impl ClientView {
+    /// A view that knows nothing yet.
+    #[must_use]
+    pub fn of(session: SessionId) -> Self {
+        Self {
+            session,
+            local_type: None,
+            remote_type: None,
+            protocol: None,
+            relay_protocol: None,
+            rtt_micros: None,
+            local_relay: None,
+            frames: None,
+            bytes_sent: None,
+            bytes_received: None,
+        }
+    }
 }
 
 /// The relay that a leg goes by: found by the address that its packets come from.
@@ -135,7 +177,7 @@ pub struct LegRelay {
     pub received_bytes: u64,
 }
 
-/// One leg as its media node sees it.
+/// One leg as its media node sees it, or, in a peer-to-peer room, as its clients say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Leg {
@@ -143,19 +185,25 @@ pub struct Leg {
     pub session: SessionId,
     /// Whose it is.
     pub participant: ParticipantId,
+    /// Who is at the other end, in a peer-to-peer room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<ParticipantId>,
     /// Display name of the participant.
     pub participant_name: String,
     /// Which way the media goes.
     pub role: LegRole,
-    /// What is sent over it.
+    /// What is sent over it; between peers the session's own name.
     pub publication: PublicationId,
     /// Where the transport stands.
     pub state: LegState,
+    /// What it is known by.
+    #[serde(default)]
+    pub basis: LegBasis,
     /// Gateway pod that opened the session.
     pub gateway: String,
     /// The client's end as the node sees it (an ICE-lite node sees a source address, not a candidate type).
     pub client: LegEnd,
-    /// The node's end.
+    /// The node's end; between peers the other's, as this client sees it.
     pub node: LegEnd,
     /// `udp`.
     pub protocol: String,
@@ -176,6 +224,15 @@ pub struct Leg {
     /// What the client says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_view: Option<ClientView>,
+}
+
+impl Leg {
+    /// Whether its media goes by a relay: between peers at either end.
+    #[must_use]
+    pub fn is_relayed(&self) -> bool {
+        let by_relay = |end: &LegEnd| end.candidate_type == Some(CandidateType::Relay);
+        self.relay.is_some() || self.role == LegRole::Peer && (by_relay(&self.client) || by_relay(&self.node))
+    }
 }
 
 /// Bytes of UDP payload (STUN, DTLS, SRTP, SRTCP) of a leg at its media node.
@@ -230,17 +287,21 @@ pub struct FlowReport {
     pub gateway: String,
     /// Region of that gateway, when known.
     pub gateway_region: Option<String>,
-    /// Where the media node is; `None` while the room is not bound.
+    /// Gateway pod that is the home of a peer-to-peer room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<String>,
+    /// Where the media node is; `None` while the room is not bound, and in a peer-to-peer room.
     pub media: Option<MediaPlace>,
     /// The legs.
     pub legs: Vec<Leg>,
 }
 
-/// Counts connected legs by kind.
+/// Counts connected legs by kind; what one client alone says of its peer does not count.
 #[must_use]
 pub fn count_legs(legs: &[Leg]) -> LegCounts {
-    let connected = || legs.iter().filter(|leg| leg.state == LegState::Connected);
-    let count = |relayed: bool| connected().filter(|leg| leg.relay.is_some() == relayed).count();
+    let counts = |leg: &&Leg| leg.state == LegState::Connected && leg.basis != LegBasis::Claimed;
+    let connected = || legs.iter().filter(counts);
+    let count = |relayed: bool| connected().filter(|leg| leg.is_relayed() == relayed).count();
     let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
     LegCounts { direct: number(count(false)), relayed: number(count(true)), colocated: 0 }
 }
@@ -249,12 +310,22 @@ pub fn count_legs(legs: &[Leg]) -> LegCounts {
 #[must_use]
 pub fn media_server_flow(counts: LegCounts) -> (FlowName, Basis) {
     let LegCounts { direct, relayed, colocated } = counts;
-    let basis = if direct + relayed + colocated == 0 { Basis::Planned } else { Basis::Observed };
     let name = match (direct, relayed, colocated) {
         (_, 0, 0) => FlowName::MediaServer,
         (_, 0, _) => FlowName::MediaServerColocated,
         (0, _, _) => FlowName::MediaServerRelayed,
         _ => FlowName::MediaServerRelayedOneSide,
     };
-    (name, basis)
+    (name, basis(counts))
+}
+
+/// The flow of a peer-to-peer room, from its connected legs: two for a pair.
+#[must_use]
+pub fn peer_to_peer_flow(counts: LegCounts) -> (FlowName, Basis) {
+    let name = if counts.relayed > 0 { FlowName::PeerToPeerRelayed } else { FlowName::PeerToPeer };
+    (name, basis(counts))
+}
+
+fn basis(LegCounts { direct, relayed, colocated }: LegCounts) -> Basis {
+    if direct + relayed + colocated == 0 { Basis::Planned } else { Basis::Observed }
 }

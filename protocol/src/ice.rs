@@ -1,5 +1,7 @@
 //! ICE servers as clients get them: `POST /v1/ice-servers`, in the shape of WebRTC's `RTCConfiguration`.
 
+use crate::ids::ParticipantId;
+use crate::room::RoomMode;
 use serde::{Deserialize, Serialize};
 
 /// Most relays that a client may ask to avoid.
@@ -19,6 +21,13 @@ pub struct IceServersRequest {
     /// Pods of relays that just failed the client ([`RelayPlace::pod`]): others are named if there are any.
     #[serde(default)]
     pub avoid: Vec<String>,
+    /// Public id of the client in the room, once it has joined: relays then report its legs under that name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub participant: Option<ParticipantId>,
+    /// How the room took the client in (`mode` of `joined`): `MediaServer` gets credentials for media pods even where the
+    /// gateway does not know yet that the room has grown. Nothing else is asked for by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<RoomMode>,
 }
 
 /// Where a relay is.

@@ -89,6 +89,13 @@ id!(
     PublicationId
 );
 
+/// What goes over a session between two peers has no other name than the session.
+impl From<SessionId> for PublicationId {
+    fn from(session: SessionId) -> Self {
+        Self(session.0)
+    }
+}
+
 /// Counts the bindings of one Room; the first is 1. A node serves one epoch of a room only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Default)]
 #[serde(transparent)]

@@ -7,6 +7,7 @@ pub mod control;
 pub mod flow;
 pub mod ice;
 pub mod ids;
+pub mod peer;
 pub mod ports;
 pub mod problem;
 pub mod reach;

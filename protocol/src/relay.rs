@@ -1,7 +1,7 @@
 //! The control API of a TURN node, and the directory by which gateways know the relays.
 
 use crate::control::Known;
-use crate::ids::{BootId, Term};
+use crate::ids::{BootId, ParticipantId, Term};
 use crate::ports::PortRange;
 use crate::turn::{RelayTransport, Scope};
 use serde::{Deserialize, Serialize};
@@ -159,19 +159,22 @@ pub struct RelaySyncReport {
     pub load: RelayLoad,
 }
 
-/// Gateway or operator to TURN node, `POST /v1/allocations`: what are these relay ports?
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Gateway or operator to TURN node, `POST /v1/allocations`: what are these relay ports, and what do these people have?
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AllocationQuery {
     /// Relay ports, at most [`MAX_QUERY`].
     pub ports: Vec<u16>,
+    /// Participants that usernames were made for ([`crate::peer::relay_session`]), at most [`MAX_QUERY`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub participants: Vec<ParticipantId>,
 }
 
 /// The allocations asked for that live.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AllocationAnswer {
-    /// In the order of the query.
+    /// Those of the ports, then those of the participants, in the order of the query.
     pub allocations: Vec<AllocationState>,
 }
 

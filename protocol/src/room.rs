@@ -4,6 +4,7 @@
 
 use crate::flow::ClientView;
 use crate::ids::{ParticipantId, ParticipantKey, PublicationId};
+use crate::peer::{Instance, Signal};
 use crate::problem::Code;
 use serde::{Deserialize, Serialize};
 
@@ -26,12 +27,24 @@ pub enum ClientMessage {
         /// Display name; unset: the token's.
         #[serde(default)]
         name: Option<String>,
+        /// This load of the page: peer-to-peer rooms need it, others show it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instance: Option<Instance>,
     },
     /// The client's own view of its legs; at most one a second is taken.
     #[serde(rename_all = "camelCase")]
     View {
         /// One per session.
         legs: Vec<ClientView>,
+    },
+    /// Something for the other one, in a peer-to-peer room. Dropped when they have just left.
+    #[serde(rename_all = "camelCase")]
+    Signal {
+        /// For whom.
+        to: ParticipantId,
+        /// What.
+        #[serde(flatten)]
+        signal: Signal,
     },
     /// Goes; the room ends its sessions.
     Leave,
@@ -47,7 +60,10 @@ pub struct RosterEntry {
     pub identity: String,
     /// Display name.
     pub name: String,
-    /// What it publishes.
+    /// This load of their page: who rejoins with the same one still has the same peer connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<Instance>,
+    /// What it publishes; nothing in a peer-to-peer room.
     pub publications: Vec<Publication>,
 }
 
@@ -63,6 +79,16 @@ pub struct Publication {
     pub video: bool,
 }
 
+/// How the people in a room are connected now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub enum RoomMode {
+    /// By a media server: WHIP and WHEP.
+    #[default]
+    MediaServer,
+    /// With each other: by `signal`.
+    PeerToPeer,
+}
+
 /// Why a client has to join again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum RejoinReason {
@@ -76,6 +102,10 @@ pub enum RejoinReason {
     TooSlow,
     /// The room is for relays only now, and the client had a direct leg: ask for ICE servers anew.
     RelayRequired,
+    /// Another gateway looks after the peer-to-peer room now: peer connections go on.
+    HomeMoved,
+    /// The room has a media server now: go there, and close the peer connection once media comes.
+    Upgraded,
 }
 
 /// Room to client.
@@ -91,6 +121,12 @@ pub enum ServerMessage {
         participant_key: ParticipantKey,
         /// Everybody else, with what they publish.
         roster: Vec<RosterEntry>,
+        /// How they are connected.
+        #[serde(default)]
+        mode: RoomMode,
+        /// Most that one may send to the other, kbit/s, in a peer-to-peer room: nobody stands between them to see to it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_bitrate_kbps: Option<u32>,
     },
     /// Somebody came.
     #[serde(rename_all = "camelCase")]
@@ -103,6 +139,15 @@ pub enum ServerMessage {
     ParticipantLeft {
         /// Who.
         participant: ParticipantId,
+    },
+    /// Something from the other one, in a peer-to-peer room.
+    #[serde(rename_all = "camelCase")]
+    Signal {
+        /// From whom.
+        from: ParticipantId,
+        /// What.
+        #[serde(flatten)]
+        signal: Signal,
     },
     /// Media can be subscribed to.
     #[serde(rename_all = "camelCase")]

@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use plenum_protocol::ice::{IceServer, IceServers, IceServersRequest, MAX_AVOID};
 use plenum_protocol::ids::{RoomName, SessionId};
 use plenum_protocol::problem::Code;
+use plenum_protocol::room::RoomMode;
 use std::fmt::Write as _;
 
 pub(crate) fn routes<S: SessionService>() -> Router<S> {
@@ -43,7 +44,7 @@ async fn ice_servers<S: SessionService>(
 /// What is wrong, in words for the client's author.
 pub fn parse_ice_request(text: &str) -> Result<(RoomName, IceWish), Refusal> {
     let bad = |detail: String| Refusal::new(Code::BadRequest, detail);
-    let IceServersRequest { namespace, room, region, avoid } = serde_json::from_str(text)
+    let IceServersRequest { namespace, room, region, avoid, participant, mode } = serde_json::from_str(text)
         .map_err(|error| bad(format!("the body is not a request for ICE servers: {error}")))?;
     let room =
         parse_room(&namespace, &room).ok_or_else(|| bad("namespace and room must be the names of a Room".into()))?;
@@ -53,7 +54,7 @@ pub fn parse_ice_request(text: &str) -> Result<(RoomName, IceWish), Refusal> {
     if avoid.len() > MAX_AVOID || avoid.iter().any(|pod| pod.len() > MAX_POD_NAME) {
         return Err(bad(format!("avoid may name at most {MAX_AVOID} pods of at most {MAX_POD_NAME} bytes")));
     }
-    Ok((room, IceWish { session: None, region, avoid, source: None }))
+    Ok((room, IceWish { region, avoid, participant, mode, ..IceWish::default() }))
 }
 
 /// Adds the ICE servers for a session that is there: it goes on without them when there are none.
@@ -63,7 +64,8 @@ pub(crate) async fn add_links<S: SessionService>(
     session: SessionId,
     headers: &mut HeaderMap,
 ) {
-    match service.ice_servers(access, IceWish { session: Some(session), ..IceWish::default() }).await {
+    let wish = IceWish { session: Some(session), mode: Some(RoomMode::MediaServer), ..IceWish::default() };
+    match service.ice_servers(access, wish).await {
         Ok(servers) => append(headers, &servers),
         Err(refusal) => tracing::debug!(%refusal, "a session has no ICE servers"),
     }
@@ -83,7 +85,8 @@ pub(crate) async fn add_links_to_options<S: SessionService>(
     }
     let RoomPath(room) = room?;
     let access = service.authorize(&room, header::bearer(request)?).await?;
-    append(headers, &service.ice_servers(&access, IceWish { source, ..IceWish::default() }).await?);
+    let wish = IceWish { source, mode: Some(RoomMode::MediaServer), ..IceWish::default() };
+    append(headers, &service.ice_servers(&access, wish).await?);
     // They hold credentials.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(())
@@ -137,6 +140,8 @@ mod tests {
     #[test]
     fn a_wish_is_bounded() {
         let parse = |text: &str| parse_ice_request(text).map(|(_, wish)| wish);
+        let joined = parse(r#"{"namespace":"a","room":"b","mode":"MediaServer"}"#).unwrap();
+        assert_eq!(joined.mode, Some(RoomMode::MediaServer));
         let wish = parse(r#"{"namespace":"a","room":"b","region":"eu","avoid":["t-0"]}"#).unwrap();
         assert_eq!((wish.region.as_deref(), wish.avoid.as_slice()), (Some("eu"), &["t-0".to_owned()][..]));
         assert_eq!(parse(r#"{"namespace":"a","room":"b"}"#).unwrap(), IceWish::default());
@@ -144,6 +149,8 @@ mod tests {
         for bad in [
             serde_json::json!({"namespace": "a"}),
             serde_json::json!({"namespace": "a", "room": "B"}),
+            serde_json::json!({"namespace": "a", "room": "b", "participant": "PA_1:media"}),
+            serde_json::json!({"namespace": "a", "room": "b", "mode": "Any"}),
             serde_json::json!({"namespace": "a", "room": "b", "region": ""}),
             serde_json::json!({"namespace": "a", "room": "b", "region": "r".repeat(MAX_REGION + 1)}),
             serde_json::json!({"namespace": "a", "room": "b", "avoid": many}),

@@ -2,7 +2,8 @@
 //! tokens and the flow.
 //!
 //! Owns HTTP semantics (status codes, entity tags, CORS, sizes, deadlines) and the life of a room socket. Must not know
-//! where rooms run, how tokens are checked or how media works: that is behind the trait.
+//! where rooms run, how tokens are checked or how media works: that is behind the trait. [`node_side`] is the other end of
+//! a room socket, for those who run rooms.
 
 mod body;
 pub mod cors;
@@ -10,6 +11,7 @@ mod flow;
 pub mod header;
 mod ice;
 pub mod limits;
+pub mod node_side;
 mod path;
 pub mod refusal;
 mod service;

@@ -26,8 +26,16 @@ pub const VIEW_INTERVAL: Duration = Duration::from_millis(900);
 pub const MESSAGE_BURST: u32 = 30;
 /// Client messages a second in the long run.
 pub const MESSAGES_PER_SECOND: u32 = 5;
-/// Messages between room and client that wait in each direction.
-pub const QUEUE_LEN: usize = 64;
+/// Signals (offers, answers, candidates) in a burst: a negotiation comes at once.
+pub const SIGNAL_BURST: u32 = 128;
+/// Signals a second in the long run.
+pub const SIGNALS_PER_SECOND: u32 = 20;
+/// Bytes of signals in a burst.
+pub const SIGNAL_BURST_BYTES: u32 = 256 << 10;
+/// Bytes of signals a second in the long run.
+pub const SIGNAL_BYTES_PER_SECOND: u32 = 32 << 10;
+/// Messages between room and client that wait in each direction: more than a client may say in a burst.
+pub const QUEUE_LEN: usize = 256;
 
 /// Allows `burst` events at once and `per_second` in the long run.
 #[derive(Debug, Clone)]
@@ -47,11 +55,17 @@ impl TokenBucket {
 
     /// Takes one token; `false` when there is none.
     pub fn take(&mut self, now: Instant) -> bool {
+        self.take_many(1, now)
+    }
+
+    /// Takes `count` tokens; `false`, and takes none, when there are fewer.
+    pub fn take_many(&mut self, count: u32, now: Instant) -> bool {
         self.refill(now);
-        if self.tokens < 1.0 {
+        let count = f64::from(count);
+        if self.tokens < count {
             return false;
         }
-        self.tokens -= 1.0;
+        self.tokens -= count;
         true
     }
 
@@ -65,6 +79,36 @@ impl TokenBucket {
         let passed = now.saturating_duration_since(self.last).as_secs_f64();
         self.tokens = (self.tokens + passed * self.per_second).min(self.burst);
         self.last = now;
+    }
+}
+
+/// What one client may say: signals by number and bytes, everything else by number.
+#[derive(Debug, Clone)]
+pub struct Allowance {
+    messages: TokenBucket,
+    signals: TokenBucket,
+    bytes: TokenBucket,
+}
+
+impl Allowance {
+    /// A full one.
+    #[must_use]
+    pub fn new(now: Instant) -> Self {
+        Self {
+            messages: TokenBucket::new(MESSAGE_BURST, f64::from(MESSAGES_PER_SECOND), now),
+            signals: TokenBucket::new(SIGNAL_BURST, f64::from(SIGNALS_PER_SECOND), now),
+            bytes: TokenBucket::new(SIGNAL_BURST_BYTES, f64::from(SIGNAL_BYTES_PER_SECOND), now),
+        }
+    }
+
+    /// Whether one more message that is no signal may come.
+    pub fn take_message(&mut self, now: Instant) -> bool {
+        self.messages.take(now)
+    }
+
+    /// Whether one more signal, in a message of `bytes`, may come.
+    pub fn take_signal(&mut self, bytes: usize, now: Instant) -> bool {
+        self.signals.take(now) && self.bytes.take_many(u32::try_from(bytes).unwrap_or(u32::MAX), now)
     }
 }
 
@@ -82,5 +126,17 @@ mod tests {
         assert!(bucket.take(later));
         assert!(!bucket.take(later));
         assert!(bucket.is_full(later + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_negotiation_passes_and_a_flood_does_not() {
+        let start = Instant::now();
+        let mut allowance = Allowance::new(start);
+        assert!((0..SIGNAL_BURST).all(|_| allowance.take_signal(500, start)));
+        assert!(!allowance.take_signal(500, start));
+        assert!(allowance.take_message(start), "signals and other messages are counted apart");
+        let mut large = Allowance::new(start);
+        assert_eq!((0..SIGNAL_BURST).filter(|_| large.take_signal(60 << 10, start)).count(), 4);
+        assert!(large.take_signal(30 << 10, start + Duration::from_secs(1)));
     }
 }

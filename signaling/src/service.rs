@@ -4,8 +4,9 @@ use crate::Refusal;
 use plenum_protocol::control::{IfMatch, SessionKind, SessionOpened, SessionPatched};
 use plenum_protocol::flow::FlowReport;
 use plenum_protocol::ice::IceServers;
-use plenum_protocol::ids::{ParticipantKey, RoomName, SessionId};
-use plenum_protocol::room::{ClientMessage, ServerMessage};
+use plenum_protocol::ids::{ParticipantId, ParticipantKey, RoomName, SessionId};
+use plenum_protocol::peer::Instance;
+use plenum_protocol::room::{ClientMessage, RoomMode, ServerMessage};
 use plenum_protocol::token::{MintToken, MintedToken};
 use std::future::Future;
 use std::net::IpAddr;
@@ -64,6 +65,10 @@ pub struct IceWish {
     pub region: Option<String>,
     /// Pods of relays that failed it, at most [`plenum_protocol::ice::MAX_AVOID`].
     pub avoid: Vec<String>,
+    /// Who the client says it is in the room, where it has no session.
+    pub participant: Option<ParticipantId>,
+    /// How the room took it in; unset: it has not joined, or does not say.
+    pub mode: Option<RoomMode>,
     /// Where the request came from; unset: not limited by source.
     pub source: Option<SourceAddress>,
 }
@@ -73,6 +78,8 @@ pub struct IceWish {
 pub struct JoinRequest {
     /// Display name that the client wants; unset: the token's.
     pub name: Option<String>,
+    /// Which load of its page it is.
+    pub instance: Option<Instance>,
     /// Where it came from.
     pub source: Option<SourceAddress>,
 }

@@ -66,6 +66,10 @@ pub fn parse_client_frame(text: &str) -> Result<ClientFrame, String> {
         ClientMessage::Join { name: Some(name), .. } if name.len() > MAX_NAME || name.chars().any(char::is_control) => {
             Err(format!("a name may have at most {MAX_NAME} bytes and no control characters"))
         }
+        ClientMessage::Signal { to: _, signal } => {
+            signal.check(text.len()).map_err(|error| error.to_string())?;
+            Ok(ClientFrame::Room(message))
+        }
         _ => Ok(ClientFrame::Room(message)),
     }
 }
@@ -127,11 +131,11 @@ async fn join<S: SessionService>(
     let late = |_| Refusal::new(Code::BadRequest, "no join message came within five seconds");
     let Some(text) = first.map_err(late)? else { return Ok(None) };
     let frame = parse_client_frame(&text).map_err(|detail| Refusal::new(Code::BadRequest, detail))?;
-    let ClientFrame::Room(ClientMessage::Join { token, name }) = frame else {
+    let ClientFrame::Room(ClientMessage::Join { token, name, instance }) = frame else {
         return Err(Refusal::new(Code::BadRequest, "the first message must be join"));
     };
     let access = service.authorize(room, &token).await?;
-    service.join(&access, JoinRequest { name, source }).await.map(Some)
+    service.join(&access, JoinRequest { name, instance, source }).await.map(Some)
 }
 
 async fn first_message(connection: &mut Connection) -> Option<String> {
@@ -160,6 +164,25 @@ mod tests {
     fn a_ping_is_between_client_and_gateway() {
         assert_eq!(parse_client_frame(r#"{"type":"ping"}"#), Ok(ClientFrame::Ping));
         assert_eq!(parse_client_frame(r#"{"type":"leave"}"#), Ok(ClientFrame::Room(ClientMessage::Leave)));
+    }
+
+    #[test]
+    fn signals_and_instances_are_bounded() {
+        let candidate = |line: usize| {
+            let candidate = serde_json::json!({"candidate": "c".repeat(line)});
+            serde_json::json!({"type": "signal", "to": "PA_1", "kind": "candidate", "candidate": candidate}).to_string()
+        };
+        assert!(parse_client_frame(&candidate(1_024)).is_ok());
+        assert!(parse_client_frame(&candidate(1_025)).unwrap_err().contains("1024 bytes"));
+        let offer = |sdp: usize| {
+            let sdp = "v".repeat(sdp);
+            serde_json::json!({"type": "signal", "to": "PA_1", "kind": "description", "sdpType": "offer", "sdp": sdp})
+        };
+        assert!(parse_client_frame(&offer(50_000).to_string()).is_ok());
+        assert!(parse_client_frame(&offer(62_000).to_string()).is_err());
+        let join = |instance: &str| serde_json::json!({"type": "join", "token": "t", "instance": instance}).to_string();
+        assert!(parse_client_frame(&join("AbC_-019")).is_ok());
+        assert!(parse_client_frame(&join("a.b")).unwrap_err().contains("instance"));
     }
 
     #[test]

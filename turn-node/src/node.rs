@@ -10,6 +10,7 @@ use crate::worker::{Command, Snapshot, Worker};
 use allocations::Allocations;
 pub(crate) use allocations::Totals;
 use plenum_protocol::ids::BootId;
+use plenum_protocol::peer::relay_session_start;
 use plenum_protocol::problem::Problem;
 use plenum_protocol::relay::{AllocationAnswer, AllocationQuery, MAX_QUERY, RelayConfig};
 use plenum_protocol::turn::RelayTransport;
@@ -71,10 +72,16 @@ impl Node {
         }
     }
 
-    /// What lives on these relay ports.
-    pub(crate) async fn query(&self, AllocationQuery { ports }: AllocationQuery) -> Result<AllocationAnswer, Problem> {
-        if ports.len() > MAX_QUERY {
-            return Err(bad_request(format!("at most {MAX_QUERY} ports fit into one query")));
+    /// What lives on these relay ports, and under the names of these participants.
+    pub(crate) async fn query(&self, query: AllocationQuery) -> Result<AllocationAnswer, Problem> {
+        let AllocationQuery { mut ports, participants } = query;
+        if ports.len() > MAX_QUERY || participants.len() > MAX_QUERY {
+            return Err(bad_request(format!("at most {MAX_QUERY} ports and participants fit into one query")));
+        }
+        if !participants.is_empty() {
+            let state = self.lock();
+            let starts = participants.iter().map(relay_session_start);
+            ports.extend(starts.flat_map(|start| state.allocations.of_sessions(start)).take(MAX_QUERY));
         }
         let mut found = HashMap::new();
         for worker in &self.workers {

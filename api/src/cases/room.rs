@@ -25,9 +25,15 @@ fn expected(participants: i32) -> Value {
     })
 }
 
+fn lifecycle(field: &str, seconds: i32) -> Value {
+    json!({ "lifecycle": { field: seconds } })
+}
+
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = rules();
+    cases.extend(peers());
     cases.extend(schemas());
+    cases.extend(lifecycles());
     cases
 }
 
@@ -52,14 +58,77 @@ fn rules() -> Vec<Case> {
     ]
 }
 
+/// A peer-to-peer room with this in its spec.
+fn pair(mut spec: Value) -> Value {
+    spec["topology"] = json!("PeerToPeer");
+    spec
+}
+
+/// One that gets a media server when a third person comes.
+fn growing(mut spec: Value) -> Value {
+    spec["capacity"]["upgrade"] = json!("MediaServer");
+    pair(spec)
+}
+
+fn capacity(max_participants: i32) -> Value {
+    json!({ "capacity": { "maxParticipants": max_participants } })
+}
+
+fn people(participants: i32) -> Value {
+    json!({ "placement": { "expected": [{ "region": "eu-west", "participants": participants }] } })
+}
+
+fn peers() -> Vec<Case> {
+    let strategy = json!({ "placement": { "strategy": "Spread" } });
+    let binding = |binding: &str| json!({ "placement": { "binding": binding } });
+    let change = |name, from: Value, to: Value| rule(name, to).after(from);
+    vec![
+        rule("a pair with nothing but its topology is taken", pair(json!({}))),
+        rule(
+            "a pair may be relayed always, within some regions",
+            pair(json!({ "relay": { "policy": "Always" }, "placement": { "allowedRegions": ["eu-west"] } })),
+        ),
+        change("a pair may get a media server", pair(json!({})), json!({})),
+        change("a pair that would grow by itself may get a media server", growing(json!({})), {
+            json!({ "capacity": { "upgrade": "MediaServer" } })
+        }),
+        change("a room with a media server keeps it", json!({}), pair(json!({})))
+            .refused("from PeerToPeer to MediaServer only"),
+        rule("a pair may say that it takes two", pair(capacity(2))),
+        rule("a pair does not take three", pair(capacity(3))).refused("leave capacity.maxParticipants unset"),
+        rule("a pair that grows may take three", growing(capacity(3))),
+        rule("a pair that grows does not take one", growing(capacity(1))).refused("at least its two participants"),
+        rule("two may be expected of a pair", pair(people(2))),
+        rule("three may not be expected of a pair", pair(people(3))).refused("more than the two participants"),
+        rule("fifty may be expected of a pair that grows", growing(people(50))),
+        rule("more than it takes may not be expected of a pair that grows", growing(people(51)))
+            .refused("(unset: 50): lower them"),
+        rule("binding Immediate equals unset in a pair", pair(binding("Immediate"))),
+        rule("a pair is not bound by its first participant", pair(binding("WaitForFirstParticipant")))
+            .refused("leave placement.binding unset"),
+        rule("a pair chooses no media pod by strategy", pair(strategy.clone())).refused("choose a media pod"),
+        rule("a pair that grows chooses one by strategy", growing(strategy)),
+        rule("a pair chooses no media pod by expressions", pair(selector("Exists", json!([]))))
+            .refused("choose a media pod"),
+        rule(
+            "a pair chooses no media pod by labels",
+            pair(json!({ "media": { "poolSelector": { "matchLabels": { "tier": "gold" } } } })),
+        )
+        .refused("choose a media pod"),
+        rule("a pair that grows chooses one by expressions", growing(selector("Exists", json!([])))),
+    ]
+}
+
 fn schemas() -> Vec<Case> {
     vec![
         schema(
             "null equals omitted",
             json!({ "signaling": null, "media": { "maxBitrateKbps": null, "poolSelector": null }, "placement": { "allowedRegions": null } }),
         ),
-        schema("a topology that this version does not run is refused", json!({ "topology": "PeerToPeer" }))
-            .refused("supported values: \"MediaServer\""),
+        schema("a topology that does not exist is refused", json!({ "topology": "Mesh" }))
+            .refused("supported values: \"PeerToPeer\", \"MediaServer\""),
+        schema("an upgrade that does not exist is refused", json!({ "capacity": { "upgrade": "Always" } }))
+            .refused("supported values: \"Never\", \"MediaServer\""),
         schema("signaling at the media node is refused", json!({ "signaling": { "mode": "Direct" } }))
             .refused("supported values: \"Gateway\""),
         schema(
@@ -100,6 +169,28 @@ fn schemas() -> Vec<Case> {
         schema(
             "every strategy is taken",
             json!({ "placement": { "strategy": "Spread", "binding": "WaitForFirstParticipant" } }),
+        ),
+    ]
+}
+
+fn lifecycles() -> Vec<Case> {
+    const LONGEST: i32 = 31_536_000;
+    vec![
+        schema("an empty timeout of a second is taken", lifecycle("emptyTimeoutSeconds", 1)),
+        schema("an empty timeout of nothing is refused", lifecycle("emptyTimeoutSeconds", 0))
+            .refused("spec.lifecycle.emptyTimeoutSeconds"),
+        schema("a departure timeout of a second is taken", lifecycle("departureTimeoutSeconds", 1)),
+        schema("a departure timeout of nothing is refused", lifecycle("departureTimeoutSeconds", 0))
+            .refused("spec.lifecycle.departureTimeoutSeconds"),
+        schema("a longest duration of a year is taken", lifecycle("maxDurationSeconds", LONGEST)),
+        schema("a longest duration of more than a year is refused", lifecycle("maxDurationSeconds", LONGEST + 1))
+            .refused("spec.lifecycle.maxDurationSeconds"),
+        schema("an ended room may be kept for a year", lifecycle("ttlSecondsAfterEnded", LONGEST)),
+        schema("an ended room is kept for a year at most", lifecycle("ttlSecondsAfterEnded", LONGEST + 1))
+            .refused("spec.lifecycle.ttlSecondsAfterEnded"),
+        schema(
+            "null equals omitted in lifecycle",
+            json!({ "lifecycle": { "emptyTimeoutSeconds": null, "ttlSecondsAfterEnded": null } }),
         ),
     ]
 }

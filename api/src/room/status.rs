@@ -2,7 +2,7 @@
 
 use crate::conditions::Condition;
 use crate::pool::Role;
-use crate::room::SignalingMode;
+use crate::room::{EndedReason, SignalingMode, Topology};
 use crate::schema;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
@@ -19,6 +19,10 @@ pub struct RoomStatus {
     /// Accepted, Scheduled, RelayReady, SignalingReady, Ready, Disrupted.
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
+    /// How the room runs: as `spec.topology` says, or with a media server since it was upgraded. A room that is to get a
+    /// media server runs on as it is until it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub topology: Option<Topology>,
     /// Which way the media goes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flow: Option<RoomFlow>,
@@ -34,7 +38,7 @@ pub struct RoomStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = MAX_RELAY_POOLS), extend("x-kubernetes-list-type" = "atomic"))]
     pub relay_pools: Vec<RelayPoolRef>,
-    /// The media pod in short, for people.
+    /// The media pod in short, for people; unset while there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 320))]
     pub media: Option<String>,
@@ -44,15 +48,30 @@ pub struct RoomStatus {
     /// How many people are there; coarse, at most one update in ten seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub participants: Option<Participants>,
-    /// When the room was closed.
+    /// When the first participant came since the room was applied, or opened again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub started_at: Option<Time>,
+    /// Since when nobody has been in the room; unset while somebody is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub empty_since: Option<Time>,
+    /// When the room ended. It stays ended until `desiredState` was `Closed` and is `Open` again.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
     pub ended_at: Option<Time>,
+    /// Why the room ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_reason: Option<EndedReason>,
 }
 
 /// Names of the flows that this version runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum FlowName {
+    /// Client to client; signaling by the gateways.
+    PeerToPeer,
+    /// As PeerToPeer, by a relay at one end or both.
+    PeerToPeerRelayed,
     /// Client, media node, client; signaling by the gateway.
     MediaServer,
     /// As MediaServer, with every leg by a relay.

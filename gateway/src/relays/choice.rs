@@ -45,15 +45,26 @@ fn narrow(relays: &mut Vec<&Relay>, wanted: impl Fn(&Relay) -> bool) -> bool {
     any
 }
 
-/// The answer to a client of `relay`: its credentials are for `session` and good from `now` (seconds since 1970) on.
-pub(crate) fn ice_servers(relay: Option<&Relay>, policy: RelayPolicy, session: &str, now: u64) -> IceServers {
+/// Whom credentials are for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ticket<'a> {
+    /// Session in the username.
+    pub(crate) session: &'a str,
+    /// Which peers they reach.
+    pub(crate) scope: Scope,
+    /// From when on, seconds since 1970.
+    pub(crate) now: u64,
+}
+
+/// The answer to a client of `relay`.
+pub(crate) fn ice_servers(relay: Option<&Relay>, policy: RelayPolicy, ticket: Ticket<'_>) -> IceServers {
     let mut answer = IceServers {
         ice_servers: Vec::new(),
         ice_transport_policy: match policy {
             RelayPolicy::Never | RelayPolicy::Fallback => IceTransportPolicy::All,
             RelayPolicy::Always => IceTransportPolicy::Relay,
         },
-        expires_at: now.saturating_add(ASK_AGAIN_SECONDS),
+        expires_at: ticket.now.saturating_add(ASK_AGAIN_SECONDS),
     };
     let Some(relay) = relay else { return answer };
     let stun = urls(relay, |transport| match transport {
@@ -64,14 +75,14 @@ pub(crate) fn ice_servers(relay: Option<&Relay>, policy: RelayPolicy, session: &
         answer.ice_servers.push(IceServer { urls: stun, username: None, credential: None, relay: None });
     }
     if policy != RelayPolicy::Never {
-        answer.expires_at = now.saturating_add(u64::from(relay.credential_ttl_seconds));
-        answer.ice_servers.push(turn_server(relay, session, answer.expires_at));
+        answer.expires_at = ticket.now.saturating_add(u64::from(relay.credential_ttl_seconds));
+        answer.ice_servers.push(turn_server(relay, ticket, answer.expires_at));
     }
     answer
 }
 
-fn turn_server(relay: &Relay, session: &str, expires: u64) -> IceServer {
-    let username = Username { expires, session, scope: Some(Scope::Media) }.to_string();
+fn turn_server(relay: &Relay, ticket: Ticket<'_>, expires: u64) -> IceServer {
+    let username = Username { expires, session: ticket.session, scope: Some(ticket.scope) }.to_string();
     let turn = |transport| {
         Some(match transport {
             RelayTransport::Udp => ("turn", "?transport=udp"),
@@ -108,6 +119,10 @@ mod tests {
     use crate::relays::tests::relay;
     use plenum_protocol::relay::RelayDoor;
     use std::collections::BTreeSet;
+
+    fn ticket(session: &str, now: u64) -> Ticket<'_> {
+        Ticket { session, scope: Scope::Media, now }
+    }
 
     fn pool(name: &str) -> RelayPoolRef {
         RelayPoolRef { namespace: "turn".into(), name: name.into(), region: "x".into() }
@@ -167,7 +182,7 @@ mod tests {
     #[test]
     fn credentials_are_for_the_session_and_media_and_expire() {
         let relay = relay("eu", "eu-0", "eu");
-        let answer = ice_servers(Some(&relay), RelayPolicy::Fallback, "S_1", 1_000);
+        let answer = ice_servers(Some(&relay), RelayPolicy::Fallback, ticket("S_1", 1_000));
         assert_eq!((answer.expires_at, answer.ice_transport_policy), (1_600, IceTransportPolicy::All));
         let [stun, turn] = answer.ice_servers.as_slice() else { panic!("{answer:?}") };
         assert_eq!((stun.urls.as_slice(), &stun.username), (&["stun:192.0.2.7:3478".to_owned()][..], &None));
@@ -187,7 +202,7 @@ mod tests {
         let mut relay = relay("eu", "eu-0", "eu");
         let door = |transport, host: &str| RelayDoor { transport, hosts: vec![host.into()], port: 1 };
         relay.doors = vec![door(RelayTransport::Tls, "turn.test"), door(RelayTransport::Udp, "2001:db8::1")];
-        let answer = ice_servers(Some(&relay), RelayPolicy::Always, "S", 0);
+        let answer = ice_servers(Some(&relay), RelayPolicy::Always, ticket("S", 0));
         assert_eq!(answer.ice_transport_policy, IceTransportPolicy::Relay);
         assert_eq!(answer.ice_servers[0].urls, ["stun:[2001:db8::1]:1"]);
         let wanted = ["turn:[2001:db8::1]:1?transport=udp", "turns:turn.test:1?transport=tcp"];
@@ -197,10 +212,10 @@ mod tests {
     #[test]
     fn never_still_names_stun_and_nothing_more() {
         let relay = relay("eu", "eu-0", "eu");
-        let answer = ice_servers(Some(&relay), RelayPolicy::Never, "S", 100);
+        let answer = ice_servers(Some(&relay), RelayPolicy::Never, ticket("S", 100));
         assert_eq!((answer.ice_servers.len(), answer.ice_transport_policy), (1, IceTransportPolicy::All));
         assert!(answer.ice_servers[0].urls[0].starts_with("stun:") && answer.ice_servers[0].credential.is_none());
-        let none = ice_servers(None, RelayPolicy::Always, "S", 100);
+        let none = ice_servers(None, RelayPolicy::Always, ticket("S", 100));
         assert_eq!((none.ice_servers.len(), none.ice_transport_policy), (0, IceTransportPolicy::Relay));
         assert_eq!(none.expires_at, 160);
     }

@@ -1,9 +1,11 @@
-//! From a room to the node that runs it: waits for bindings, asks for them, and tries again when one moves.
+//! From a room to the node (or the gateway) that runs it: waits for bindings, asks for them, and tries again when one moves.
 
 use super::Gateway;
+use crate::homes::Home;
 use crate::metrics::NodeError;
 use crate::routes::{Place, Route, Standing};
 use plenum_protocol::ids::{Epoch, RoomName, RoomUid};
+use plenum_protocol::peer::HOME_EPOCH;
 use plenum_protocol::problem::{Code, Problem};
 use plenum_protocol::reach::BindRequest;
 use plenum_runtime::client::{CallError, Target};
@@ -29,23 +31,45 @@ const CLOSED_RETRY: u32 = 30;
 pub(super) struct Bound {
     pub(super) uid: RoomUid,
     pub(super) epoch: Epoch,
-    pub(super) place: Place,
+    pub(super) at: At,
+}
+
+/// Who runs a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum At {
+    /// A media node.
+    Node(Place),
+    /// The home of a peer-to-peer room.
+    Home(Home),
 }
 
 impl Bound {
-    pub(super) fn of(route: &Route) -> Option<Self> {
+    fn of(route: &Route) -> Option<Self> {
         let Standing::Bound(place) = &route.standing else { return None };
-        Some(Self { uid: route.uid.clone(), epoch: route.epoch, place: place.clone() })
+        Some(Self { uid: route.uid.clone(), epoch: route.epoch, at: At::Node(place.clone()) })
+    }
+
+    fn at_home(uid: RoomUid, home: Home) -> Self {
+        Self { uid, epoch: HOME_EPOCH, at: At::Home(home) }
     }
 
     pub(super) fn target(&self) -> Target {
-        self.place.target()
+        match &self.at {
+            At::Node(place) => place.target(),
+            At::Home(home) => home.target(),
+        }
+    }
+
+    pub(super) fn is_at_home(&self) -> bool {
+        matches!(self.at, At::Home(_))
     }
 }
 
 /// What a wait for a binding can end with before its deadline.
 enum Found {
     Bound(Bound),
+    /// It is peer to peer.
+    Peers(RoomUid),
     Closed,
     /// It waits for a participant.
     Sleeping(BindRequest, bool),
@@ -54,7 +78,11 @@ enum Found {
 impl Gateway {
     /// The binding as it is now.
     pub(super) fn bound_now(&self, room: &RoomName) -> Option<Bound> {
-        self.0.routes.get(room).as_deref().and_then(Bound::of)
+        let route = self.0.routes.get(room)?;
+        match &route.standing {
+            Standing::Peers => Some(Bound::at_home(route.uid.clone(), self.0.homes.home_of(&route.uid)?)),
+            Standing::Bound(_) | Standing::Unbound { .. } | Standing::Closed(_) => Bound::of(&route),
+        }
     }
 
     /// The binding, waited for and asked for.
@@ -62,7 +90,8 @@ impl Gateway {
         let region = self.0.region.clone();
         let find = |route: Option<&Route>| match route?.standing {
             Standing::Bound(_) => Bound::of(route?).map(Found::Bound),
-            Standing::Closed => Some(Found::Closed),
+            Standing::Peers => Some(Found::Peers(route?.uid.clone())),
+            Standing::Closed(_) => Some(Found::Closed),
             Standing::Unbound { awaits_participant: true, hopeful, .. } => {
                 let request = BindRequest { room: room.clone(), uid: route?.uid.clone(), region: region.clone() };
                 Some(Found::Sleeping(request, hopeful))
@@ -74,6 +103,10 @@ impl Gateway {
         let until = if known { deadline } else { deadline.min(Instant::now() + REQUEST_PATIENCE) };
         match self.0.routes.wait(room, until, find).await {
             Some(Found::Bound(bound)) => Ok(bound),
+            Some(Found::Peers(uid)) => match self.0.homes.wait(&uid, deadline).await {
+                Some(home) => Ok(Bound::at_home(uid, home)),
+                None => Err(self.why_not(room)),
+            },
             Some(Found::Closed) => Err(self.why_not(room)),
             Some(Found::Sleeping(request, hopeful)) => {
                 self.wake(
@@ -86,6 +119,13 @@ impl Gateway {
         }
     }
 
+    /// Asks the leader to give a peer-to-peer room a media server, and waits for it.
+    pub(super) async fn upgrade(&self, room: &RoomName, uid: RoomUid) -> Result<(), Refusal> {
+        tracing::info!(%room, "a third person comes: asking for a media server");
+        let request = BindRequest { room: room.clone(), uid, region: self.0.region.clone() };
+        self.wake(request, Instant::now() + FIRST_PARTICIPANT_PATIENCE).await.map(drop)
+    }
+
     /// Asks the leader until the room is bound.
     async fn wake(&self, request: BindRequest, deadline: Instant) -> Result<Bound, Refusal> {
         let room = request.room.clone();
@@ -95,7 +135,7 @@ impl Gateway {
             }
             let until = deadline.min(Instant::now() + ASK_INTERVAL);
             let done = |route: Option<&Route>| match route {
-                Some(Route { standing: Standing::Unbound { .. }, .. }) => None,
+                Some(Route { standing: Standing::Unbound { .. } | Standing::Peers, .. }) => None,
                 other => Some(other.and_then(Bound::of)),
             };
             match self.0.routes.wait(&room, until, done).await {
@@ -113,10 +153,18 @@ impl Gateway {
             return Refusal::new(Code::NotFound, format!("there is no Room {room}"));
         };
         match &route.standing {
-            Standing::Closed => {
-                let refusal = Refusal::new(Code::Unavailable, format!("room {room} is closed"));
+            Standing::Closed(why) => {
+                let refusal = Refusal::new(Code::Unavailable, format!("room {room}: {why}"));
                 Refusal { retry_after: Some(CLOSED_RETRY), ..refusal }
             }
+            Standing::Peers if route.upgrades => {
+                let detail = format!("room {room} is peer to peer; a media server was asked for and has not come yet");
+                Refusal::new(Code::Unavailable, detail)
+            }
+            Standing::Peers => Refusal::new(
+                Code::Unavailable,
+                format!("room {room} is peer to peer, and no gateway looks after it yet"),
+            ),
             Standing::Unbound { why, .. } => {
                 Refusal::new(Code::Unavailable, format!("room {room} has no media server yet: {why}"))
             }
@@ -157,7 +205,7 @@ impl Gateway {
             CallError::Problem(problem) if problem.code == Code::NotGranted => NodeError::NotGranted,
             CallError::Problem(_) => return,
         };
-        tracing::debug!(error = error as &dyn std::error::Error, "a call to a media node");
+        tracing::debug!(error = error as &dyn std::error::Error, "a call to a media node, or a room's home");
         self.0.counters.node_error(kind);
     }
 }
@@ -175,7 +223,8 @@ pub(super) fn refusal_of(error: CallError) -> Refusal {
     match error {
         CallError::Problem(problem) => refusal_of_problem(problem),
         CallError::Transport(_) | CallError::Timeout(_) => {
-            let detail = "the room's media server cannot be reached just now; the room moves when it is gone for good";
+            let detail =
+                "the room cannot be reached just now; it moves when its media server, or its home, is gone for good";
             Refusal::new(Code::Unavailable, detail)
         }
     }
@@ -183,10 +232,10 @@ pub(super) fn refusal_of(error: CallError) -> Refusal {
 
 fn refusal_of_problem(problem: Problem) -> Refusal {
     match problem.code {
-        Code::NotGranted => Refusal::new(Code::Unavailable, "the room is moving to another media server; try again"),
+        Code::NotGranted => Refusal::new(Code::Unavailable, "the room is moving; try again"),
         Code::StaleTerm | Code::WrongBoot | Code::Unauthorized | Code::Internal | Code::Other => {
-            tracing::error!(code = ?problem.code, detail = problem.detail, "a media node refused the gateway");
-            Refusal::new(Code::Internal, "the media server refused the gateway; its log says why")
+            tracing::error!(code = ?problem.code, detail = problem.detail, "a media node, or a room's home, refused the gateway");
+            Refusal::new(Code::Internal, "who runs the room refused the gateway; its log says why")
         }
         _ => problem.into(),
     }

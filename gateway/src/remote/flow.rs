@@ -1,10 +1,12 @@
-//! Which way a room's media goes: the node's legs with the place of the media pod and of this gateway.
+//! Which way a room's media goes: the node's (or home's) legs with the place of the media pod and of this gateway.
 
 mod relays;
 
+use super::binding::At;
 use super::{CALL_TIMEOUT, Gateway, refusal_of};
+use crate::routes::Standing;
 use plenum_api::room::RelayPolicy;
-use plenum_protocol::flow::{Basis, FlowName, FlowReport, RoomLegs, count_legs, media_server_flow};
+use plenum_protocol::flow::{Basis, FlowName, FlowReport, RoomLegs, count_legs, media_server_flow, peer_to_peer_flow};
 use plenum_protocol::ids::RoomName;
 use plenum_protocol::problem::Code;
 use plenum_signaling::Refusal;
@@ -31,12 +33,20 @@ impl Gateway {
                 }
             }
         };
+        self.ask_relays(&mut legs, &route.relays.pools).await;
         let counts = count_legs(&legs);
-        let (flow, basis) = match (media_server_flow(counts), route.relays.policy) {
+        let peers = route.standing == Standing::Peers;
+        let seen = if peers { peer_to_peer_flow(counts) } else { media_server_flow(counts) };
+        let (flow, basis) = match (seen, route.relays.policy) {
+            ((_, Basis::Planned), RelayPolicy::Always) if peers => (FlowName::PeerToPeerRelayed, Basis::Planned),
             ((_, Basis::Planned), RelayPolicy::Always) => (FlowName::MediaServerRelayed, Basis::Planned),
             (seen, _) => seen,
         };
-        self.ask_relays(&mut legs).await;
+        let (home, media) = match bound.map(|bound| bound.at) {
+            Some(At::Home(home)) => (Some(home.pod), None),
+            Some(At::Node(place)) => (None, Some(place.media)),
+            None => (None, None),
+        };
         Ok(FlowReport {
             room: room.clone(),
             flow,
@@ -44,7 +54,8 @@ impl Gateway {
             counts,
             gateway: self.0.pod.clone(),
             gateway_region: self.0.region.clone(),
-            media: bound.map(|bound| bound.place.media),
+            home,
+            media,
             legs,
         })
     }

@@ -2,11 +2,14 @@
 
 use super::{Gateway, unix_seconds};
 use crate::metrics::IceOutcome;
-use crate::relays::choice::{Need, choose, ice_servers};
+use crate::relays::choice::{Need, Ticket, choose, ice_servers};
+use crate::routes::Standing;
 use plenum_api::room::RelayPolicy;
 use plenum_protocol::ice::IceServers;
-use plenum_protocol::ids::SessionId;
+use plenum_protocol::peer::relay_session;
 use plenum_protocol::problem::Code;
+use plenum_protocol::room::RoomMode;
+use plenum_protocol::turn::Scope;
 use plenum_signaling::{Access, IceWish, Refusal, SourceAddress};
 use std::time::Instant;
 
@@ -22,7 +25,7 @@ impl Gateway {
             self.0.counters.ice_servers(IceOutcome::Refused);
             return Err(Refusal::new(Code::NotFound, format!("there is no Room {room}")));
         };
-        let (choice, anybody) = random()?;
+        let (choice, bits) = random()?;
         let directory = self.0.relays.get();
         let need = Need {
             pools: &route.relays.pools,
@@ -36,15 +39,22 @@ impl Gateway {
             (Some(_), RelayPolicy::Fallback | RelayPolicy::Always) => IceOutcome::Relay,
         };
         self.0.counters.ice_servers(outcome);
-        let session = wish.session.as_ref().unwrap_or(&anybody);
-        Ok(ice_servers(relay, route.relays.policy, session.as_str(), unix_seconds()))
+        let session = match (&wish.session, &wish.participant) {
+            (Some(session), _) => session.to_string(),
+            (None, Some(participant)) => relay_session(participant, bits),
+            (None, None) => format!("T_{bits:032x}"),
+        };
+        // Who has been taken in by a media server knows more of the room than a watch that lags.
+        let pair = route.standing == Standing::Peers && wish.mode != Some(RoomMode::MediaServer);
+        let scope = if pair { Scope::Peers } else { Scope::Media };
+        Ok(ice_servers(relay, route.relays.policy, Ticket { session: &session, scope, now: unix_seconds() }))
     }
 }
 
 /// A number to choose by, and a name for who has no session yet.
-fn random() -> Result<(u64, SessionId), Refusal> {
+fn random() -> Result<(u64, u128), Refusal> {
     let (mut choice, mut name) = ([0; 8], [0; 16]);
     let filled = aws_lc_rs::rand::fill(&mut choice).and_then(|()| aws_lc_rs::rand::fill(&mut name));
     filled.map_err(|_| Refusal::new(Code::Internal, "the gateway has no random numbers"))?;
-    Ok((u64::from_ne_bytes(choice), SessionId::from_bits("T_", u128::from_ne_bytes(name))))
+    Ok((u64::from_ne_bytes(choice), u128::from_ne_bytes(name)))
 }

@@ -1,6 +1,7 @@
 //! Joining a room by its socket: opens the node's room socket, says who joins, and starts the pipe.
 
 mod losses;
+mod moves;
 mod pipe;
 
 use super::binding::{Bound, SOCKET_PATIENCE};
@@ -8,9 +9,13 @@ use super::{Gateway, SourceAddress};
 use crate::metrics::NodeError;
 use crate::routes::Standing;
 use futures_util::{SinkExt as _, StreamExt as _};
+pub(crate) use pipe::rejoin;
+
 use losses::Losses;
+use moves::Moves;
 use pipe::Pipe;
 use plenum_protocol::control::NodeJoin;
+use plenum_protocol::peer::Instance;
 use plenum_protocol::problem::{Code, Problem};
 use plenum_protocol::room::ServerMessage;
 use plenum_runtime::client::{CallError, Message, NodeSocket};
@@ -24,6 +29,13 @@ use tokio::time::timeout;
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
 const JOIN_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// Who joins.
+struct Newcomer<'a> {
+    access: &'a Access,
+    name: String,
+    instance: Option<Instance>,
+}
+
 impl Gateway {
     pub(super) async fn join_room(&self, access: &Access, join: JoinRequest) -> Result<RoomConnection, Refusal> {
         let started = Instant::now();
@@ -31,14 +43,25 @@ impl Gateway {
         if self.0.closing.is_requested() {
             return Err(Refusal::new(Code::Unavailable, "this gateway is going away; connect again"));
         }
-        if self.0.routes.get(room).is_some_and(|route| route.standing == Standing::Closed) {
-            return Ok(ended(format!("room {room} is closed")));
+        let before = self.0.routes.get(room);
+        if let Some(Standing::Closed(why)) = before.as_deref().map(|route| &route.standing) {
+            return Ok(ended(format!("room {room}: {why}")));
         }
         let source = join.source.map(|SourceAddress(address)| address);
         let permit = self.0.sockets.take(room, source)?;
-        let name = join.name.unwrap_or_else(|| access.name.clone());
-        let (bound, node, joined) =
-            self.on_node(room, SOCKET_PATIENCE, |bound| self.enter(bound, access, name.clone())).await?;
+        let newcomer =
+            Newcomer { access, name: join.name.unwrap_or_else(|| access.name.clone()), instance: join.instance };
+        let enter = || self.on_node(room, SOCKET_PATIENCE, |bound| self.enter(bound, &newcomer));
+        let (bound, node, joined) = match (enter().await, before) {
+            // The third person of a room that grows.
+            (Err(refusal), Some(route))
+                if refusal.code() == Code::Full && route.upgrades && route.standing == Standing::Peers =>
+            {
+                self.upgrade(room, route.uid.clone()).await?;
+                enter().await?
+            }
+            (entered, _) => entered?,
+        };
         let Some(route) = self.0.routes.follow(room) else {
             return Ok(ended(format!("room {room} was deleted")));
         };
@@ -49,8 +72,10 @@ impl Gateway {
         }
         self.0.counters.socket_joined(started.elapsed().as_secs_f64());
         let (counters, closing) = (self.0.counters.clone(), self.0.closing.clone());
-        let losses = Losses::new(&self.0.relays);
-        tokio::spawn(Pipe { node, bound, route, losses, closing, from_client, to_client, counters, permit }.run());
+        let (losses, moves) = (Losses::new(&self.0.relays), Moves::new(&self.0.homes, &bound));
+        tokio::spawn(
+            Pipe { node, bound, route, losses, moves, closing, from_client, to_client, counters, permit }.run(),
+        );
         Ok(RoomConnection { to_room, from_room })
     }
 
@@ -58,17 +83,18 @@ impl Gateway {
     async fn enter(
         &self,
         bound: Bound,
-        access: &Access,
-        name: String,
+        newcomer: &Newcomer<'_>,
     ) -> Result<(Bound, NodeSocket, ServerMessage), CallError> {
+        let Newcomer { access, name, instance } = newcomer;
         let path = format!("/v1/rooms/{}/socket", bound.uid);
         let mut node = self.0.client.websocket(&bound.target(), &path, CONNECT_TIMEOUT).await?;
         let join = NodeJoin {
             epoch: bound.epoch,
             identity: access.identity.clone(),
-            name,
+            name: name.clone(),
             can_publish: access.can_publish,
             can_subscribe: access.can_subscribe,
+            instance: instance.clone(),
             gateway: self.0.pod.clone(),
         };
         let answer = timeout(JOIN_TIMEOUT, exchange(&mut node, &join)).await;

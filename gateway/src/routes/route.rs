@@ -2,7 +2,7 @@
 
 use plenum_api::Room;
 use plenum_api::conditions::{ACCEPTED, READY, SCHEDULED, Truth};
-use plenum_api::room::{Assignment, Binding, DesiredState, RelayPolicy, RelayPoolRef};
+use plenum_api::room::{Assignment, Binding, EndedReason, RelayPolicy, RelayPoolRef, Topology, Upgrade};
 use plenum_protocol::control::node_san;
 use plenum_protocol::flow::MediaPlace;
 use plenum_protocol::ids::{Epoch, RoomName, RoomUid};
@@ -34,8 +34,10 @@ pub enum Standing {
         /// The operator expects that it can be bound.
         hopeful: bool,
     },
-    /// `desiredState: Closed`, or it is being deleted.
-    Closed,
+    /// It is peer to peer: a gateway is its home.
+    Peers,
+    /// It is over, or being deleted: why, for people.
+    Closed(String),
 }
 
 /// Whether the room's clients go by relays, and by which.
@@ -60,6 +62,10 @@ pub struct Route {
     pub standing: Standing,
     /// Relays of its clients.
     pub relays: RelayRules,
+    /// Of a room that is peer to peer: a third person is worth a media server, which it gets by them or is to have anyway.
+    pub upgrades: bool,
+    /// Most that one may send, kbit/s.
+    pub max_kbps: u32,
 }
 
 impl Place {
@@ -92,13 +98,24 @@ impl Route {
         let uid = metadata.uid.as_ref()?.parse().ok()?;
         let pools = room.status.as_ref().map_or_else(Vec::new, |status| status.relay_pools.clone());
         let relays = RelayRules { policy: room.spec.relay.policy, pools };
-        Some(Self { name, uid, epoch: Epoch(room.epoch()), standing: standing(room), relays })
+        let spec = &room.spec;
+        let upgrades = spec.capacity.upgrade == Upgrade::MediaServer || spec.topology == Topology::MediaServer;
+        let max_kbps = u32::try_from(spec.media.max_bitrate_kbps).unwrap_or_default();
+        Some(Self { name, uid, epoch: Epoch(room.epoch()), standing: standing(room), relays, upgrades, max_kbps })
     }
 }
 
 fn standing(room: &Room) -> Standing {
-    if room.spec.desired_state == DesiredState::Closed || room.metadata.deletion_timestamp.is_some() {
-        return Standing::Closed;
+    if room.metadata.deletion_timestamp.is_some() {
+        return Standing::Closed("the room is being deleted".to_owned());
+    }
+    match room.over() {
+        Some(EndedReason::Closed) => return Standing::Closed("the room is closed".to_owned()),
+        Some(reason) => return Standing::Closed(format!("the room is over: {}", reason.words())),
+        None => {}
+    }
+    if room.topology() == Topology::PeerToPeer && !is_false(room, ACCEPTED) {
+        return Standing::Peers;
     }
     match room.media_assignment().and_then(Place::of) {
         Some(place) => Standing::Bound(place),
@@ -110,9 +127,14 @@ fn standing(room: &Room) -> Standing {
     }
 }
 
+/// A condition that is there, and not met.
+fn is_false(room: &Room, kind: &str) -> bool {
+    room.condition(kind).is_some_and(|found| found.status != Truth::True.as_str())
+}
+
 /// The first condition that is not met explains it best.
 fn why_unbound(room: &Room) -> String {
-    let unmet = |kind: &&str| room.condition(kind).is_some_and(|found| found.status != Truth::True.as_str());
+    let unmet = |kind: &&str| is_false(room, kind);
     let condition = [ACCEPTED, SCHEDULED, READY].iter().find(|kind| unmet(kind)).and_then(|kind| room.condition(kind));
     match condition {
         Some(condition) if !condition.message.is_empty() => format!("{}: {}", condition.reason, condition.message),
@@ -128,7 +150,7 @@ mod tests {
 
     fn room(spec: Value, status: Value) -> Room {
         let mut spec = spec;
-        spec["topology"] = json!("MediaServer");
+        spec.as_object_mut().unwrap().entry("topology").or_insert_with(|| json!("MediaServer"));
         let metadata = json!({"namespace": "team-a", "name": "demo", "uid": "u-1"});
         let whole = json!({"apiVersion": "rtc.plenum.dev/v1alpha1", "kind": "Room", "metadata": metadata, "spec": spec, "status": status});
         serde_json::from_value(whole).unwrap()
@@ -172,7 +194,47 @@ mod tests {
     #[test]
     fn a_closed_room_is_closed_even_while_bound() {
         let route = Route::of(&room(json!({"desiredState": "Closed"}), bound())).unwrap();
-        assert_eq!(route.standing, Standing::Closed);
+        assert_eq!(route.standing, Standing::Closed("the room is closed".into()));
+    }
+
+    #[test]
+    fn a_room_that_ended_by_itself_is_closed_and_says_why() {
+        let mut status = bound();
+        status["endedAt"] = json!("2025-01-01T00:00:00Z");
+        status["endedReason"] = json!("MaxDuration");
+        let Standing::Closed(why) = Route::of(&room(json!({}), status.clone())).unwrap().standing else { panic!() };
+        assert!(why.contains("maxDurationSeconds"), "{why}");
+        // It was closed, and is open again: the operator has not seen it yet.
+        status["endedReason"] = json!("Closed");
+        assert!(matches!(Route::of(&room(json!({}), status)).unwrap().standing, Standing::Bound(_)));
+    }
+
+    #[test]
+    fn a_room_goes_by_the_topology_in_force() {
+        let standing = |spec: Value, status: Value| Route::of(&room(spec, status)).unwrap().standing;
+        let peers = || json!({"topology": "PeerToPeer"});
+        assert_eq!(standing(peers(), json!({})), Standing::Peers);
+        assert_eq!(standing(peers(), json!({"topology": "PeerToPeer"})), Standing::Peers);
+        let mut upgraded = bound();
+        upgraded["topology"] = json!("MediaServer");
+        assert!(matches!(standing(peers(), upgraded), Standing::Bound(_)));
+        assert!(matches!(standing(peers(), json!({"topology": "MediaServer"})), Standing::Unbound { .. }));
+        // Patched: the call goes on between the peers until there is a media server.
+        assert_eq!(standing(json!({"topology": "MediaServer"}), json!({"topology": "PeerToPeer"})), Standing::Peers);
+        let refused = json!({"conditions": [condition("Accepted", "False", "no")]});
+        assert!(matches!(standing(peers(), refused), Standing::Unbound { .. }));
+    }
+
+    #[test]
+    fn who_lets_the_third_person_upgrade_the_room_says_so() {
+        let route = |capacity: Value| {
+            Route::of(&room(json!({"topology": "PeerToPeer", "capacity": capacity}), json!({}))).unwrap()
+        };
+        assert!(route(json!({"upgrade": "MediaServer"})).upgrades);
+        assert!(!route(json!({})).upgrades);
+        let patched = room(json!({"topology": "MediaServer"}), json!({"topology": "PeerToPeer"}));
+        let patched = Route::of(&patched).unwrap();
+        assert!(patched.upgrades && patched.standing == Standing::Peers, "it has been patched: {patched:?}");
     }
 
     #[test]

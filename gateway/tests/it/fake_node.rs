@@ -6,10 +6,10 @@ use axum::extract::{Path, Query, State};
 use axum::response::IntoResponse;
 use axum::routing::{get, patch, post};
 use plenum_protocol::control::{IfMatch, NodeJoin, OpenSession, PatchSession, SessionOpened, SessionPatched, node_san};
-use plenum_protocol::flow::{Leg, LegBytes, LegEnd, LegRelay, LegRole, LegState, RoomLegs};
+use plenum_protocol::flow::{Leg, LegBasis, LegBytes, LegEnd, LegRelay, LegRole, LegState, RoomLegs};
 use plenum_protocol::ids::{Epoch, RoomUid};
 use plenum_protocol::problem::Code;
-use plenum_protocol::room::{ClientMessage, RosterEntry, ServerMessage};
+use plenum_protocol::room::{ClientMessage, RoomMode, RosterEntry, ServerMessage};
 use plenum_runtime::ca::Authority;
 use plenum_runtime::http::{JsonBody, ProblemResponse, require_role};
 use plenum_runtime::mtls::{self, Identity, PeerRole, RoleKind};
@@ -146,10 +146,12 @@ async fn legs(
     let leg = Leg {
         session: "S-1".parse().unwrap(),
         participant: "PA_1".parse().unwrap(),
+        peer: None,
         participant_name: "Ann".into(),
         role: LegRole::Publisher,
         publication: "PU_1".parse().unwrap(),
         state: LegState::Connected,
+        basis: LegBasis::Measured,
         gateway: "gateway-b".into(),
         client: end(port),
         node: end(7),
@@ -188,7 +190,8 @@ async fn run(node: FakeNode, uid: RoomUid, mut socket: WebSocket) {
     }
     let roster: Vec<RosterEntry> = Vec::new();
     let (participant, participant_key) = ("PA_1".parse().unwrap(), "key".parse().unwrap());
-    send(&mut socket, &ServerMessage::Joined { participant, participant_key, roster }).await;
+    let (mode, max_bitrate_kbps) = (RoomMode::MediaServer, None);
+    send(&mut socket, &ServerMessage::Joined { participant, participant_key, roster, mode, max_bitrate_kbps }).await;
     let ((say, mut saying), (hear, heard)) = (mpsc::channel(8), mpsc::channel(8));
     node.ends.send(NodeEnd { join, heard, say }).await.unwrap();
     loop {

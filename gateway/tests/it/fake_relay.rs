@@ -4,6 +4,8 @@ use axum::Router;
 use axum::extract::State;
 use axum::routing::post;
 use plenum_protocol::control::node_san;
+use plenum_protocol::ids::ParticipantId;
+use plenum_protocol::peer::relay_session_start;
 use plenum_protocol::relay::{
     AllocationAnswer, AllocationQuery, AllocationState, Relay, RelayDirectory, RelayDoor, RelaySecret,
 };
@@ -24,6 +26,8 @@ pub(crate) const SECRET: &str = "hush";
 #[derive(Clone, Default)]
 pub(crate) struct FakeRelay {
     pub(crate) asked: Arc<Mutex<Vec<AllocationQuery>>>,
+    /// Sessions of peers that have an allocation by TLS.
+    pub(crate) peers: Arc<Mutex<Vec<String>>>,
 }
 
 impl FakeRelay {
@@ -55,7 +59,19 @@ async fn allocations(
         sent_bytes: 1_000,
         received_bytes: 2_000,
     });
-    let answer = AllocationAnswer { allocations: allocations.collect() };
+    let sessions = relay.peers.lock().unwrap().clone();
+    let of = |participant: &ParticipantId| {
+        let start = relay_session_start(participant);
+        sessions.iter().filter(move |session| session.starts_with(&start)).map(|session| AllocationState {
+            port: 50_008,
+            transport: RelayTransport::Tls,
+            session: session.clone(),
+            scope: Some(Scope::Peers),
+            sent_bytes: 3_000,
+            received_bytes: 4_000,
+        })
+    };
+    let answer = AllocationAnswer { allocations: allocations.chain(query.participants.iter().flat_map(of)).collect() };
     relay.asked.lock().unwrap().push(query);
     Ok(JsonBody(answer))
 }

@@ -86,7 +86,7 @@ async fn an_unplaced_room_is_503_with_the_reason_of_its_conditions() {
 async fn a_closed_room_says_so_and_a_missing_one_is_404() {
     let world = World::new().await;
     assert_eq!(world.publish().await.status(), 404);
-    world.routes.apply(crate::world::route(1, Standing::Closed));
+    world.routes.apply(crate::world::route(1, crate::world::closed()));
     let response = world.publish().await;
     assert_eq!(response.status(), 503);
     assert!(text(response).await.contains("is closed"));

@@ -5,6 +5,9 @@
 mod fake_node;
 mod fake_relay;
 mod http_sessions;
+mod peer_world;
+mod peers;
+mod peers_flow;
 mod relays;
 mod sockets;
 mod world;

@@ -1,8 +1,7 @@
 //! The room socket through the gateway: what clients are told when rooms move, end, or the gateway goes.
 
-use crate::world::{DEADLINE, World, next, route, token, unbound};
+use crate::world::{DEADLINE, World, closed, next, route, token, unbound};
 use futures_util::SinkExt as _;
-use plenum_gateway::Standing;
 use plenum_protocol::ids::Epoch;
 use plenum_protocol::problem::Code;
 use plenum_protocol::room::{ClientMessage, RejoinReason, ServerMessage};
@@ -63,7 +62,7 @@ async fn a_closed_or_deleted_room_ends_its_sockets() {
     let mut world = World::new().await;
     world.bind(1);
     let (mut client, _end) = world.joined().await;
-    world.routes.apply(route(1, Standing::Closed));
+    world.routes.apply(route(1, closed()));
     assert!(matches!(next(&mut client).await, Some(ServerMessage::Ended { .. })));
     let mut late = world.join(&token("demo")).await;
     assert!(matches!(next(&mut late).await, Some(ServerMessage::Ended { .. })));

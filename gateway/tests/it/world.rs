@@ -10,7 +10,8 @@ use http::{Request, Response};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use plenum_gateway::{
-    ApiKeys, Counters, Gateway, Leader, Parts, Place, Rates, RelayRules, Relays, Route, Routes, SocketPermits, Standing,
+    ApiKeys, Counters, Gateway, Homes, Leader, Parts, Place, Rates, RelayRules, Relays, Route, Routes, SocketPermits,
+    Standing,
 };
 use plenum_protocol::control::{GATEWAY_SAN, OPERATOR_SAN};
 use plenum_protocol::flow::MediaPlace;
@@ -63,16 +64,13 @@ impl World {
         let relays = Relays::new();
         let issued = authority.issue(GATEWAY_SAN, SystemTime::now()).unwrap();
         let client = ControlClient::new(Arc::new(Identity::from_issued(&issued).unwrap()));
-        let (routes, closing, keys) = (Routes::new(), Shutdown::new(), ApiKeys::new());
-        let mut secret = Secret::default();
-        secret.metadata.namespace = Some("team-a".into());
-        secret.data = Some([("key".to_owned(), ByteString(b"secret".to_vec()))].into());
-        keys.apply(secret);
+        let (routes, closing, keys) = (Routes::new(), Shutdown::new(), keys());
         let gateway = Gateway::new(Parts {
             pod: "gateway-a".into(),
             region: Some("eu".into()),
             keys,
             routes: routes.clone(),
+            homes: Homes::new(),
             relays: relays.clone(),
             leader,
             client,
@@ -158,7 +156,22 @@ pub(crate) async fn next(client: &mut Client) -> Option<ServerMessage> {
 
 pub(crate) fn route(epoch: i64, standing: Standing) -> Route {
     let name = RoomName { namespace: "team-a".into(), name: "demo".into() };
-    Route { name, uid: "uid-1".parse().unwrap(), epoch: Epoch(epoch), standing, relays: RelayRules::default() }
+    let (uid, relays) = ("uid-1".parse().unwrap(), RelayRules::default());
+    Route { name, uid, epoch: Epoch(epoch), standing, relays, upgrades: false, max_kbps: 2_500 }
+}
+
+pub(crate) fn closed() -> Standing {
+    Standing::Closed("the room is closed".into())
+}
+
+/// The key that [`token`] signs with.
+pub(crate) fn keys() -> ApiKeys {
+    let keys = ApiKeys::new();
+    let mut secret = Secret::default();
+    secret.metadata.namespace = Some("team-a".into());
+    secret.data = Some([("key".to_owned(), ByteString(b"secret".to_vec()))].into());
+    keys.apply(secret);
+    keys
 }
 
 pub(crate) fn unbound(awaits_participant: bool) -> Route {
@@ -167,10 +180,14 @@ pub(crate) fn unbound(awaits_participant: bool) -> Route {
 }
 
 pub(crate) fn token(room: &str) -> String {
+    token_of("ann", "Ann", room)
+}
+
+pub(crate) fn token_of(identity: &str, name: &str, room: &str) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let video = VideoGrant { room: room.into(), room_join: true, ..VideoGrant::default() };
     let claims =
-        Claims { iss: "key".into(), sub: "ann".into(), exp: now + 60, nbf: now, name: Some("Ann".into()), video };
+        Claims { iss: "key".into(), sub: identity.into(), exp: now + 60, nbf: now, name: Some(name.into()), video };
     sign(&claims, b"secret").unwrap()
 }
 
@@ -179,7 +196,7 @@ pub(crate) async fn text(response: Response<Body>) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-async fn leader(authority: &Authority) -> (Leader, mpsc::Receiver<BindRequest>) {
+pub(crate) async fn leader(authority: &Authority) -> (Leader, mpsc::Receiver<BindRequest>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     let (sender, binds) = mpsc::channel(64);

@@ -4,29 +4,25 @@
 
 use super::id;
 use crate::node::Node;
-use crate::rooms::{JoinTicket, Mailbox, MailboxReceiver};
+use crate::rooms::JoinTicket;
 use axum::extract::rejection::PathRejection;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::extract::{Path, State};
 use axum::response::Response;
-use plenum_protocol::control::NodeJoin;
 use plenum_protocol::ids::RoomUid;
 use plenum_protocol::problem::Code;
 use plenum_protocol::room::{ClientMessage, MAX_MESSAGE, MAX_VIEWS, ServerMessage};
 use plenum_runtime::http::{Answer, ProblemResponse, require_role};
 use plenum_runtime::mtls::{PeerRole, RoleKind};
+use plenum_signaling::node_side::{Letters, Mailbox, encode, finish, read_join, refused};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-/// Longest wait for the first frame.
-const JOIN_DEADLINE: Duration = Duration::from_secs(5);
 /// How often the gateway is asked for a sign of life, and after how long without one the socket is over.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(30);
-/// Longest wait for the last message to be written.
-const LAST_DEADLINE: Duration = Duration::from_secs(2);
 /// Messages of one client per ping interval; a client that keeps to the rules sends about one a second.
 const MAX_MESSAGES: u32 = 100;
 
@@ -56,40 +52,21 @@ impl Drop for Membership {
 }
 
 async fn run(node: Arc<Node>, uid: RoomUid, mut socket: WebSocket) {
-    let join = match timeout(JOIN_DEADLINE, first_frame(&mut socket)).await {
-        Ok(Some(Ok(join))) => join,
-        Ok(Some(Err(error))) => return finish(socket, error).await,
-        Ok(None) => return,
-        Err(_) => {
-            let seconds = JOIN_DEADLINE.as_secs();
-            return finish(socket, refused(Code::BadRequest, format!("no join within {seconds} seconds"))).await;
-        }
+    let join = match read_join(&mut socket).await {
+        Some(Ok(join)) => join,
+        Some(Err(error)) => return finish(socket, error).await,
+        None => return,
     };
-    let (mailbox, receiver) = Mailbox::new();
+    let (mailbox, letters) = Mailbox::new();
     let joined = match node.join(&uid, &join, mailbox) {
         Ok(joined) => joined,
         Err(refusal) => return finish(socket, refused(refusal.code(), refusal.to_string())).await,
     };
     let member = Membership { node, ticket: joined.ticket };
-    let last = pipe(&member, &mut socket, receiver, &joined.welcome).await;
+    let last = pipe(&member, &mut socket, letters, &joined.welcome).await;
     drop(member);
     if let Some(last) = last {
         finish(socket, last).await;
-    }
-}
-
-/// The join, or what to say instead; `None` when the socket is gone.
-async fn first_frame(socket: &mut WebSocket) -> Option<Result<NodeJoin, ServerMessage>> {
-    loop {
-        return match socket.recv().await? {
-            Ok(Message::Text(text)) => Some(
-                serde_json::from_str(&text)
-                    .map_err(|error| refused(Code::BadRequest, format!("the first frame must be a join: {error}"))),
-            ),
-            Ok(Message::Ping(_) | Message::Pong(_)) => continue,
-            Ok(Message::Binary(_)) => Some(Err(refused(Code::BadRequest, "the first frame must be text"))),
-            Ok(Message::Close(_)) | Err(_) => None,
-        };
     }
 }
 
@@ -97,10 +74,10 @@ async fn first_frame(socket: &mut WebSocket) -> Option<Result<NodeJoin, ServerMe
 async fn pipe(
     member: &Membership,
     socket: &mut WebSocket,
-    mailbox: MailboxReceiver,
+    letters: Letters,
     welcome: &[ServerMessage],
 ) -> Option<ServerMessage> {
-    let MailboxReceiver { mut queue, mut last } = mailbox;
+    let Letters { mut queue, mut last } = letters;
     let mut pings = interval(PING_INTERVAL);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut heard, mut messages) = (Instant::now(), 0);
@@ -165,33 +142,11 @@ fn handle(member: &Membership, text: &Utf8Bytes) -> Heard {
             Err(refusal) => Heard::Wrong(refused(refusal.code(), refusal.to_string())),
         },
         Ok(ClientMessage::Leave) => Heard::Leave,
+        Ok(ClientMessage::Signal { .. }) => Heard::Wrong(refused(
+            Code::BadRequest,
+            "signals are for peer-to-peer rooms, and this one has a media server",
+        )),
         Ok(ClientMessage::Join { .. }) => Heard::Wrong(refused(Code::BadRequest, "joined already")),
         Err(error) => Heard::Wrong(refused(Code::BadRequest, format!("reading the message: {error}"))),
-    }
-}
-
-fn refused(code: Code, detail: impl Into<String>) -> ServerMessage {
-    ServerMessage::Error { code, detail: detail.into() }
-}
-
-fn encode(message: &ServerMessage) -> Option<Message> {
-    match serde_json::to_string(message) {
-        Ok(text) => Some(Message::Text(text.into())),
-        Err(error) => {
-            tracing::error!(%error, "a room message could not be written as JSON");
-            None
-        }
-    }
-}
-
-/// Says `last` and closes.
-async fn finish(mut socket: WebSocket, last: ServerMessage) {
-    let Some(last) = encode(&last) else { return };
-    let said = async {
-        socket.send(last).await?;
-        socket.send(Message::Close(None)).await
-    };
-    if !matches!(timeout(LAST_DEADLINE, said).await, Ok(Ok(()))) {
-        tracing::debug!("a client did not hear its last message");
     }
 }

@@ -3,7 +3,7 @@
 use super::Node;
 use crate::rooms::LegOwner;
 use plenum_media_core::{SessionPhase, SessionStats};
-use plenum_protocol::flow::{CandidateType, Leg, LegEnd, LegRelay, LegState, RoomLegs};
+use plenum_protocol::flow::{CandidateType, Leg, LegBasis, LegEnd, LegRelay, LegState, RoomLegs};
 use plenum_protocol::ids::{Epoch, RoomUid};
 use plenum_protocol::problem::Problem;
 use plenum_protocol::relay::RelaySource;
@@ -25,6 +25,7 @@ fn leg(owner: LegOwner, stats: &SessionStats) -> Leg {
     Leg {
         session: owner.session,
         participant: owner.participant,
+        peer: None,
         participant_name: owner.participant_name,
         role: owner.role,
         publication: owner.publication,
@@ -32,6 +33,7 @@ fn leg(owner: LegOwner, stats: &SessionStats) -> Leg {
             SessionPhase::Connecting => LegState::Connecting,
             SessionPhase::Connected => LegState::Connected,
         },
+        basis: LegBasis::Measured,
         gateway: owner.gateway,
         client: end(stats.remote, stats.relay.as_ref().map(|_| CandidateType::Relay)),
         node: end(stats.local, Some(CandidateType::Host)),

@@ -33,7 +33,7 @@ impl Rooms {
             Some((_, epoch)) if epoch > grant.epoch => Applied::Stale,
             Some((key, epoch)) if epoch == grant.epoch => self.renew(key, grant),
             Some((key, _)) => {
-                self.end_room(key, RevokeReason::Rebound);
+                self.end_room(key, &last_message(RevokeReason::Rebound, None));
                 self.add_room(grant)
             }
             None if self.changes.ended(&grant.uid).is_some_and(|ended| *ended >= grant.epoch) => Applied::Stale,
@@ -76,16 +76,16 @@ impl Rooms {
     pub(crate) fn revoke(&mut self, revocation: &Revocation) -> Option<RoomName> {
         let key = *self.uids.get(&revocation.uid)?;
         let name = self.rooms.get(&key).filter(|room| room.epoch <= revocation.epoch)?.name.clone();
-        self.end_room(key, revocation.reason);
+        self.end_room(key, &last_message(revocation.reason, revocation.detail.as_deref()));
         Some(name)
     }
 
-    fn end_room(&mut self, key: RoomKey, reason: RevokeReason) {
+    fn end_room(&mut self, key: RoomKey, last: &ServerMessage) {
         let Some(room) = self.rooms.remove(&key) else { return };
         let (worker, people) = (room.worker, room.counted.participants);
         self.uids.remove(&room.uid);
         self.changes.end(room.uid.clone(), room.epoch);
-        for (session, id) in room.end(&last_message(reason)) {
+        for (session, id) in room.end(last) {
             self.sessions.remove(&id);
             self.session_rooms.remove(&session);
         }
@@ -97,12 +97,12 @@ impl Rooms {
     }
 }
 
-fn last_message(reason: RevokeReason) -> ServerMessage {
+fn last_message(reason: RevokeReason, detail: Option<&str>) -> ServerMessage {
     match reason {
         RevokeReason::Rebound => {
             ServerMessage::Rejoin { reason: RejoinReason::Rebound, within_millis: REJOIN_WITHIN_MILLIS }
         }
-        RevokeReason::Closed => ServerMessage::Ended { detail: "the room was closed".to_owned() },
+        RevokeReason::Closed => ServerMessage::Ended { detail: detail.unwrap_or("the room was closed").to_owned() },
         RevokeReason::Deleted => ServerMessage::Ended { detail: "the room was deleted".to_owned() },
     }
 }

@@ -1,8 +1,9 @@
 //! One person or device in a room.
 
-use super::mailbox::Mailbox;
 use plenum_media_core::SessionKey;
 use plenum_protocol::ids::{ParticipantId, ParticipantKey};
+use plenum_protocol::peer::Instance;
+use plenum_signaling::node_side::Mailbox;
 use std::time::{Duration, Instant};
 
 /// Most sessions of one participant.
@@ -37,6 +38,8 @@ pub(crate) struct Participant {
     pub(crate) identity: String,
     /// Display name.
     pub(crate) name: String,
+    /// Which load of its page.
+    pub(crate) instance: Option<Instance>,
     /// May publish.
     pub(crate) can_publish: bool,
     /// May subscribe.

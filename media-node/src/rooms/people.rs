@@ -1,13 +1,13 @@
 //! Participants of the room socket: join, leave, what their clients say of their legs.
 
-use super::mailbox::Mailbox;
 use super::participant::{Participant, ParticipantSeq, Presence};
 use super::{Fresh, MAX_TEXT, Refusal, Rooms};
 use plenum_media_core::RoomKey;
 use plenum_protocol::control::NodeJoin;
 use plenum_protocol::flow::ClientView;
 use plenum_protocol::ids::{ParticipantId, ParticipantKey, RoomUid};
-use plenum_protocol::room::{MAX_MESSAGE, RosterEntry, ServerMessage};
+use plenum_protocol::room::{MAX_MESSAGE, RoomMode, RosterEntry, ServerMessage};
+use plenum_signaling::node_side::Mailbox;
 use std::time::Instant;
 
 /// Bytes of roster in the first message; the rest follows as if they came one by one.
@@ -54,6 +54,7 @@ impl Rooms {
                 name: join.name.clone(),
                 can_publish: join.can_publish,
                 can_subscribe: join.can_subscribe,
+                instance: join.instance.clone(),
                 presence: Presence::Socket { key: key.clone(), mailbox },
                 sessions: Vec::new(),
                 viewed: None,
@@ -79,6 +80,7 @@ impl Rooms {
         for view in views {
             check_protocol(view.protocol.as_deref())?;
             check_protocol(view.relay_protocol.as_deref())?;
+            check_length("a relay's name", view.local_relay.as_deref().unwrap_or_default())?;
             match self.sessions.get(&view.session) {
                 Some((_, key)) if room.session(*key).is_some_and(|session| session.owner == ticket.seq) => {
                     own.push((*key, view));
@@ -117,14 +119,17 @@ fn welcome(
 ) -> Vec<ServerMessage> {
     let mut bytes = 0;
     let mut fits = |entry: &RosterEntry| {
-        // Escaped text can be six times as long; ids and punctuation of an entry or publication stay below 128 bytes.
-        bytes += 128 + 6 * (entry.identity.len() + entry.name.len()) + 128 * entry.publications.len();
+        // Escaped text can be six times as long; ids and punctuation of an entry stay below 256 bytes, of a publication
+        // below 128.
+        bytes += 256 + 6 * (entry.identity.len() + entry.name.len()) + 128 * entry.publications.len();
         bytes <= ROSTER_BYTES
     };
     let split = roster.iter().position(|entry| !fits(entry)).unwrap_or(roster.len());
     let mut first = roster;
     let rest = first.split_off(split);
-    let mut messages = vec![ServerMessage::Joined { participant, participant_key, roster: first }];
+    let mode = RoomMode::MediaServer;
+    let mut messages =
+        vec![ServerMessage::Joined { participant, participant_key, roster: first, mode, max_bitrate_kbps: None }];
     messages.extend(rest.into_iter().map(|participant| ServerMessage::ParticipantJoined { participant }));
     messages
 }

@@ -170,6 +170,7 @@ impl Room {
             id: participant.id.clone(),
             identity: participant.identity.clone(),
             name: participant.name.clone(),
+            instance: participant.instance.clone(),
             publications: sessions.filter_map(announced).collect(),
         }
     }

@@ -225,6 +225,7 @@ fn newcomer(owner: &SessionOwner, publishes: bool, fresh: Fresh) -> Participant 
         name: owner.name.clone(),
         can_publish: publishes,
         can_subscribe: !publishes,
+        instance: None,
         presence: Presence::Session,
         sessions: Vec::new(),
         viewed: None,

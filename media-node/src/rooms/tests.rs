@@ -12,6 +12,7 @@ use plenum_protocol::control::{Grant, NodeJoin, OpenSession, Revocation, RevokeR
 use plenum_protocol::flow::{ClientView, LegCounts};
 use plenum_protocol::ids::{ParticipantId, ParticipantKey, PublicationId, RoomName};
 use plenum_protocol::room::{RejoinReason, RosterEntry, ServerMessage};
+use plenum_signaling::node_side::{Letters, Mailbox};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -28,7 +29,7 @@ struct Person {
     id: ParticipantId,
     key: ParticipantKey,
     roster: Vec<RosterEntry>,
-    inbox: MailboxReceiver,
+    inbox: Letters,
 }
 
 fn uid(name: &str) -> RoomUid {
@@ -41,7 +42,7 @@ fn grant(name: &str, epoch: i64) -> Grant {
 }
 
 fn revocation(name: &str, epoch: i64, reason: RevokeReason) -> Revocation {
-    Revocation { uid: uid(name), epoch: Epoch(epoch), reason }
+    Revocation { uid: uid(name), epoch: Epoch(epoch), reason, detail: None }
 }
 
 fn boot() -> BootId {
@@ -70,13 +71,14 @@ impl World {
             name: identity.to_uppercase(),
             can_publish: identity != "viewer",
             can_subscribe: true,
+            instance: None,
             gateway: "gateway-0".into(),
         };
         let (mailbox, inbox) = Mailbox::new();
         let fresh = self.fresh();
         let joined = self.rooms.join(&uid(room), &join, fresh, mailbox)?;
         let mut welcome = joined.welcome.into_iter();
-        let Some(ServerMessage::Joined { participant, participant_key, roster }) = welcome.next() else {
+        let Some(ServerMessage::Joined { participant, participant_key, roster, .. }) = welcome.next() else {
             panic!("joined comes first")
         };
         Ok(Person { ticket: joined.ticket, id: participant, key: participant_key, roster, inbox })

@@ -66,7 +66,7 @@ impl Harness {
     }
 
     pub(crate) async fn revoke(&self, reason: RevokeReason) {
-        let revocations = vec![Revocation { uid: uid("a"), epoch: Epoch(1), reason }];
+        let revocations = vec![Revocation { uid: uid("a"), epoch: Epoch(1), reason, detail: None }];
         self.sync(&SyncRequest { revocations, ..sync(1) }).await.unwrap();
     }
 
@@ -158,6 +158,7 @@ pub(crate) fn node_join(identity: &str, epoch: i64) -> NodeJoin {
         name: identity.into(),
         can_publish: true,
         can_subscribe: true,
+        instance: None,
         gateway: "gateway-0".into(),
     }
 }

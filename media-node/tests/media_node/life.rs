@@ -53,7 +53,7 @@ async fn a_node_that_is_asked_to_stop_lets_its_call_go_on_until_it_is_empty() {
             break report;
         }
         // The grant was faster than the wish to stop; take it back and look again.
-        let back = Revocation { uid: uid("b"), epoch: Epoch(1), reason: RevokeReason::Deleted };
+        let back = Revocation { uid: uid("b"), epoch: Epoch(1), reason: RevokeReason::Deleted, detail: None };
         harness.sync(&SyncRequest { revocations: vec![back], ..sync(1) }).await.unwrap();
     };
     assert_eq!(report.rooms[0].uid, uid("a"));

@@ -20,7 +20,7 @@ async fn people_of_a_room_hear_of_each_other() {
     let report = harness.sync(&sync(1)).await.unwrap();
     assert_eq!((report.rooms[0].participants, report.load.participants), (2, 2));
 
-    say(&mut bob, &ClientMessage::Join { token: String::new(), name: None }).await;
+    say(&mut bob, &ClientMessage::Join { token: String::new(), name: None, instance: None }).await;
     assert!(matches!(hear(&mut bob).await, ServerMessage::Error { code: Code::BadRequest, .. }));
     bob.send(Message::text("{\"type\":\"dance\"}")).await.unwrap();
     assert!(matches!(hear(&mut bob).await, ServerMessage::Error { code: Code::BadRequest, .. }));
@@ -62,7 +62,7 @@ async fn a_room_that_moves_sends_its_people_back_and_a_deleted_one_ends() {
     let mut bob = harness.socket().await;
     say(&mut bob, &node_join("bob", 2)).await;
     assert!(matches!(hear(&mut bob).await, ServerMessage::Joined { .. }));
-    let deleted = Revocation { uid: uid("a"), epoch: Epoch(2), reason: RevokeReason::Deleted };
+    let deleted = Revocation { uid: uid("a"), epoch: Epoch(2), reason: RevokeReason::Deleted, detail: None };
     let report = harness.sync(&SyncRequest { revocations: vec![deleted], ..sync(1) }).await.unwrap();
     assert!(matches!(hear(&mut bob).await, ServerMessage::Ended { .. }));
     assert!(report.rooms.is_empty());

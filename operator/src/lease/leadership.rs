@@ -66,6 +66,13 @@ impl Leadership {
         self.0.send_replace(Tenure::Over);
     }
 
+    /// The Lease is held and was renewed a moment ago, for tests.
+    #[cfg(test)]
+    pub(crate) fn renewed(&self, now: Instant) {
+        self.take(Term(1), now);
+        self.extend(now);
+    }
+
     /// The Lease was taken by a write that began at `began`.
     pub(super) fn take(&self, term: Term, began: Instant) {
         self.0.send_if_modified(|tenure| {

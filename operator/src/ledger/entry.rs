@@ -1,7 +1,9 @@
 //! One room in the ledger, and how it is read from a Room.
 
-use crate::planner::{Bound, PodKey};
-use plenum_api::Room;
+use crate::planner::{Bound, Ended, Life, PodKey};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use plenum_api::room::{EndedReason, Topology};
+use plenum_api::{Room, RoomStatus};
 use plenum_protocol::control::Grant;
 use plenum_protocol::flow::LegCounts;
 use plenum_protocol::ids::{BootId, Epoch, RoomName, RoomUid};
@@ -26,7 +28,16 @@ pub(super) struct Entry {
     /// The binding is planned and not written yet.
     pub(super) provisional: bool,
     pub(super) last_epoch: Epoch,
-    pub(super) closed: bool,
+    /// Closed, or ended by itself.
+    pub(super) over: Option<EndedReason>,
+    /// How it runs now.
+    pub(super) topology: Topology,
+    /// It is peer to peer and is to stay so.
+    pub(super) pair: bool,
+    /// When a gateway named it last, of a room that is peer to peer.
+    pub(super) heard: Instant,
+    /// The gateway that names it, and since when it has without a pause.
+    pub(super) home: Option<(String, Instant)>,
     pub(super) reserve: i64,
     pub(super) load: RoomLoad,
     /// Where relayed participants' packets come from.
@@ -51,7 +62,11 @@ impl Entry {
             bound: None,
             provisional: false,
             last_epoch: Epoch(0),
-            closed: false,
+            over: None,
+            topology: Topology::MediaServer,
+            pair: false,
+            heard: now,
+            home: None,
             reserve: 0,
             load: RoomLoad::default(),
             relayed: Vec::new(),
@@ -97,6 +112,18 @@ pub fn bound_of(room: &Room) -> Option<Bound> {
         boot: BootId::try_from(assignment.boot_id.clone()).ok()?,
         epoch: Epoch(room.epoch()),
     })
+}
+
+/// The room's life in its status. One that ended before reasons were written was closed.
+#[must_use]
+pub fn life_of(status: &RoomStatus) -> Life {
+    let time = |time: &Option<Time>| time.as_ref().map(|time| time.0);
+    let reason = status.ended_reason.unwrap_or(EndedReason::Closed);
+    Life {
+        started_at: time(&status.started_at),
+        empty_since: time(&status.empty_since),
+        ended: time(&status.ended_at).map(|at| Ended { at, reason }),
+    }
 }
 
 /// Participants that a room reserves on its pod.

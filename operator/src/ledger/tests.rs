@@ -1,4 +1,5 @@
 use super::*;
+use plenum_api::room::{DesiredState, EndedReason};
 use plenum_protocol::flow::LegCounts;
 use serde_json::json;
 
@@ -72,12 +73,18 @@ fn grants_stand_by_uid_and_epoch() {
 }
 
 #[test]
-fn a_closed_room_is_revoked_once_it_is_unbound() {
-    let (mut ledger, now) = (Ledger::default(), Instant::now());
-    let mut closed = room("r", None, 4);
+fn a_room_that_is_over_is_revoked_once_it_is_unbound() {
+    let (mut closed, mut ended) = (room("r", None, 4), room("r", None, 4));
     closed.spec.desired_state = DesiredState::Closed;
-    ledger.observe(&closed, now);
-    assert_eq!(ledger.standing(&pod("x"), &uid("r"), Epoch(4)), Standing::Revoke(RevokeReason::Closed));
+    ended.status.as_mut().unwrap().ended_reason = Some(EndedReason::MaxDuration);
+    for over in [closed, ended] {
+        let (mut ledger, now) = (Ledger::default(), Instant::now());
+        ledger.observe(&over, now);
+        assert_eq!(ledger.standing(&pod("x"), &uid("r"), Epoch(4)), Standing::Revoke(RevokeReason::Closed));
+        assert!(ledger.unbound().is_empty(), "it waits for no pod");
+        let said = ledger.last_words(&uid("r"));
+        assert_eq!(said.is_some_and(|said| said.contains("maxDuration")), over.status.unwrap().ended_reason.is_some());
+    }
 }
 
 #[test]

@@ -8,7 +8,6 @@ use crate::changes::Change;
 use crate::ledger::Standing;
 use plenum_protocol::control::{Grant, Revocation, SyncReport, SyncRequest};
 use plenum_protocol::ids::{RoomUid, Term};
-use std::time::Instant;
 
 impl Exchange<'_> {
     /// One call, and a second one when the pod turns out to have started again. True: it answered.
@@ -55,7 +54,10 @@ impl Exchange<'_> {
             let revocations = state
                 .held()
                 .filter_map(|(uid, epoch)| match ledger.standing(&self.node.key, uid, epoch) {
-                    Standing::Revoke(reason) => Some(Revocation { uid: uid.clone(), epoch, reason }),
+                    Standing::Revoke(reason) => {
+                        let detail = ledger.last_words(uid);
+                        Some(Revocation { uid: uid.clone(), epoch, reason, detail })
+                    }
                     Standing::Fine | Standing::Unknown => None,
                 })
                 .collect();
@@ -109,7 +111,7 @@ impl Exchange<'_> {
         }
         match reach::existing_rooms(self.context).await {
             Ok(existing) => {
-                let now = Instant::now();
+                let now = self.context.clock.instant();
                 for uid in strangers.iter().filter(|uid| !existing.contains(*uid)) {
                     self.context.ledger().forget(uid, now);
                     self.node.kick.notify_one();

@@ -6,6 +6,7 @@ use super::poll::TIMEOUT;
 use crate::context::Context;
 use crate::pods;
 use futures_util::future::join_all;
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams};
 use plenum_api::Room;
 use plenum_protocol::control::GATEWAY_SAN;
@@ -27,9 +28,11 @@ pub(super) async fn ask(context: &Context, node: &Node) -> Votes {
         control: node.target.addr.to_string(),
         timeout_millis: u32::try_from(TIMEOUT.as_millis() / 2).unwrap_or(350),
     };
-    let gateways = gateways(context);
-    let calls =
-        gateways.iter().map(|target| context.control.post::<_, ReachReport>(target, "/v1/reach", &request, TIMEOUT));
+    let gateways = gateways(context, |pod| !pods::is_terminating(pod));
+    let calls = gateways
+        .iter()
+        .take(MAX_ASKED)
+        .map(|target| context.control.post::<_, ReachReport>(target, "/v1/reach", &request, TIMEOUT));
     let mut votes = Votes::default();
     for report in join_all(calls).await.into_iter().flatten() {
         if report.reachable {
@@ -41,12 +44,13 @@ pub(super) async fn ask(context: &Context, node: &Node) -> Votes {
     votes
 }
 
-fn gateways(context: &Context) -> Vec<Target> {
+/// Control endpoints of the gateways that are wanted.
+pub(crate) fn gateways(context: &Context, wanted: fn(&Pod) -> bool) -> Vec<Target> {
     let pods = context.caches.gateways.state();
     let mut addresses: Vec<SocketAddr> =
-        pods.iter().filter(|pod| !pods::is_terminating(pod)).filter_map(|pod| pods::control_address(pod)).collect();
+        pods.iter().filter(|pod| wanted(pod)).filter_map(|pod| pods::control_address(pod)).collect();
     addresses.sort();
-    addresses.into_iter().take(MAX_ASKED).map(|address| Target::new(address, GATEWAY_SAN)).collect()
+    addresses.into_iter().map(|address| Target::new(address, GATEWAY_SAN)).collect()
 }
 
 /// Uids of all Rooms, read from the API server's store and from no cache.

@@ -2,7 +2,7 @@
 
 use super::place::{Choice, Unplaced, place, worth_a_wait};
 use super::views::{FleetView, PodKey, PodState, PodView, ValidRoom};
-use plenum_api::room::Binding;
+use plenum_api::room::{Binding, Topology};
 use plenum_protocol::ids::{BootId, Epoch};
 
 /// The binding that a room has.
@@ -19,13 +19,17 @@ pub struct Bound {
 /// What was seen of a room.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RoomSeen {
+    /// It is closed, or has ended by itself.
+    pub over: bool,
+    /// How it runs, by its status; unset while it has none.
+    pub topology: Option<Topology>,
     /// The binding in its status.
     pub bound: Option<Bound>,
     /// Last epoch ever; 0 before the first.
     pub last_epoch: Epoch,
     /// The pod declines the grant of this binding again and again.
     pub declined: bool,
-    /// Participants that the pod reported; `None` while it has not.
+    /// Participants that the pod (or the gateways, of a room that is peer to peer) reported; `None` while they have not.
     pub participants: Option<i32>,
     /// A gateway has somebody who wants to join; where they are, when that is known.
     pub wanted: Option<Option<String>>,
@@ -92,6 +96,11 @@ pub enum RoomPlan {
     },
     /// Wait for somebody to join: a pod would fit.
     Await,
+    /// Two peers: no pod is needed.
+    Peers {
+        /// A third person was to have a media server, and no pod fits.
+        unplaced: Option<Unplaced>,
+    },
     /// No pod fits, and there is no binding to keep.
     Unplaced(Unplaced),
     /// End it.
@@ -107,19 +116,36 @@ pub fn plan_room(
     pod: Option<&PodView>,
     fleet: impl FnOnce() -> FleetView,
 ) -> RoomPlan {
-    if !room.open {
+    if seen.over {
         return RoomPlan::Close;
     }
     match &seen.bound {
+        None if is_pair(room, seen) => plan_pair(room, seen, fleet),
         None => plan_unbound(room, seen, &fleet()),
         Some(bound) => plan_bound(room, seen, (bound, pod), fleet),
     }
 }
 
+/// Peer to peer by its spec, and not upgraded.
+fn is_pair(room: &ValidRoom, seen: &RoomSeen) -> bool {
+    room.topology == Topology::PeerToPeer && seen.topology != Some(Topology::MediaServer)
+}
+
+fn plan_pair(room: &ValidRoom, seen: &RoomSeen, fleet: impl FnOnce() -> FleetView) -> RoomPlan {
+    let third = seen.wanted.as_ref().filter(|_| room.upgrade);
+    match third.map(|near| place(room, &fleet(), near.as_deref())) {
+        None => RoomPlan::Peers { unplaced: None },
+        Some(Ok(choice)) => bind(seen, choice, Cause::Unbound),
+        Some(Err(unplaced)) => RoomPlan::Peers { unplaced: Some(unplaced) },
+    }
+}
+
 fn plan_unbound(room: &ValidRoom, seen: &RoomSeen, fleet: &FleetView) -> RoomPlan {
     let near = seen.wanted.as_ref().and_then(Option::as_deref);
+    // Two may be in it, without a pod so far.
+    let call = seen.topology == Some(Topology::PeerToPeer) && seen.participants != Some(0);
     // Nobody has been in it, and nobody stands at the door.
-    let untouched = seen.wanted.is_none() && seen.last_epoch == Epoch(0);
+    let untouched = seen.wanted.is_none() && seen.last_epoch == Epoch(0) && !call;
     let waits = untouched && room.binding == Binding::WaitForFirstParticipant;
     match place(room, fleet, near) {
         Ok(_) if waits => RoomPlan::Await,

@@ -1,7 +1,7 @@
 //! What the planner sees of pools, pods and rooms.
 
 use plenum_api::pool::{AllowedNamespaces, NamespacesFrom};
-use plenum_api::room::{Binding, RelayPolicy, Strategy};
+use plenum_api::room::{Binding, Lifecycle, RelayPolicy, Strategy, Topology};
 use plenum_api::selector::Selector;
 use plenum_protocol::ids::BootId;
 use std::collections::BTreeMap;
@@ -84,6 +84,8 @@ pub struct RelayPoolView {
     pub pool: PoolView,
     /// Its relays that are ready.
     pub ready: u32,
+    /// Clients outside the cluster reach its relayed addresses, so it can serve one of two peers while the other is direct.
+    pub reachable: bool,
 }
 
 impl PoolView {
@@ -130,6 +132,10 @@ pub struct ValidRoom {
     pub namespace: String,
     /// Labels of the namespace.
     pub namespace_labels: BTreeMap<String, String>,
+    /// What it asks for.
+    pub topology: Topology,
+    /// A third person may turn it from peer to peer into one with a media server.
+    pub upgrade: bool,
     /// Which pools it wants.
     pub selector: Selector,
     /// When its clients go by relays.
@@ -144,6 +150,8 @@ pub struct ValidRoom {
     pub strategy: Strategy,
     /// When it is bound.
     pub binding: Binding,
+    /// When it ends by itself, and when it is deleted.
+    pub lifecycle: Lifecycle,
     /// Wanted open.
     pub open: bool,
 }

@@ -2,7 +2,6 @@
 
 use super::pool::{TurnPool, listener_port};
 use super::surroundings::Surroundings;
-use crate::planner::PodKey;
 use crate::pools::address::Outside;
 use plenum_api::pool::ListenerProtocol;
 use plenum_protocol::relay::{RelayConfig, RelayDoor, RelayPeers, RelaySecret};
@@ -11,8 +10,6 @@ use std::net::IpAddr;
 
 /// What of a TURN pod its configuration depends on.
 pub struct RelayPlace<'a> {
-    /// Which pod.
-    pub key: &'a PodKey,
     /// Its own address.
     pub inside: IpAddr,
     /// What clients are told.
@@ -43,7 +40,7 @@ pub fn config(
         secrets: secrets.to_vec(),
         peers: RelayPeers {
             media: around.media.clone(),
-            relays: around.relays_besides(place.key),
+            relays: around.relays.clone(),
             allow: pool.allow.clone(),
             deny: pool.deny.clone(),
             guarded: around.guarded.clone(),
@@ -100,9 +97,8 @@ mod tests {
     #[test]
     fn a_pool_without_a_secret_configures_nobody() {
         let pool = TurnPool::of(&spec("LoadBalancer", json!({}))).unwrap();
-        let key = PodKey { namespace: "a".into(), name: "t".into() };
         let told = outside(&[], &["lb.cloud.test"]);
-        let place = RelayPlace { key: &key, inside: "10.1.0.6".parse().unwrap(), outside: &told, accepting: true };
+        let place = RelayPlace { inside: "10.1.0.6".parse().unwrap(), outside: &told, accepting: true };
         let around = Surroundings::default();
         assert_eq!(config(&place, &pool, &[], &around), None);
         let made = config(&place, &pool, &[RelaySecret("a-good-secret".into())], &around).unwrap();

@@ -39,8 +39,8 @@ pub struct Surroundings {
     pub sources: Vec<RelaySource>,
     /// Media ports of all media pods.
     pub media: Vec<PeerEndpoint>,
-    /// Relay ports of all TURN pods.
-    relays: Vec<(PodKey, PeerEndpoint)>,
+    /// Relay ports of all TURN pods. Each is told of its own too: two clients of one pod meet there.
+    pub relays: Vec<PeerEndpoint>,
     /// Addresses of nodes and balancers, and public pod ranges.
     pub guarded: Vec<PeerRule>,
 }
@@ -53,11 +53,11 @@ impl Surroundings {
         let of_role = |role| alive().filter(move |placed| pods::role_of(&placed.pod) == Some(role));
         let mut sources: Vec<RelaySource> = of_role(Role::Turn).filter_map(Placed::source).collect();
         let mut media: Vec<PeerEndpoint> = of_role(Role::Media).filter_map(Placed::media).collect();
-        let mut relays: Vec<(PodKey, PeerEndpoint)> =
-            of_role(Role::Turn).filter_map(|placed| Some((placed.key.clone(), placed.relay()?))).collect();
+        let mut relays: Vec<PeerEndpoint> = of_role(Role::Turn).filter_map(Placed::relay).collect();
         sources.sort_by(|a, b| (&a.namespace, &a.pod).cmp(&(&b.namespace, &b.pod)));
-        media.sort_by_key(|endpoint| (endpoint.inside, endpoint.ports.min));
-        relays.sort_by(|a, b| a.0.cmp(&b.0));
+        for endpoints in [&mut media, &mut relays] {
+            endpoints.sort_by_key(|endpoint| (endpoint.inside, endpoint.ports.min));
+        }
         for (what, many, most) in [("TURN pods", sources.len(), MAX_SOURCES), ("media pods", media.len(), MAX_ENTRIES)]
         {
             if many > most {
@@ -74,12 +74,6 @@ impl Surroundings {
     #[must_use]
     pub fn differ_for_relays(&self, other: &Self) -> bool {
         (&self.media, &self.relays, &self.guarded) != (&other.media, &other.relays, &other.guarded)
-    }
-
-    /// Relay ports of all TURN pods but one.
-    #[must_use]
-    pub fn relays_besides(&self, key: &PodKey) -> Vec<PeerEndpoint> {
-        self.relays.iter().filter(|(other, _)| other != key).map(|(_, endpoint)| endpoint.clone()).collect()
     }
 }
 
@@ -252,14 +246,14 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_relay_is_told_of_the_others_and_not_of_itself() {
+    fn relays_are_told_of_the_relay_ports_of_all() {
         let all = [
-            placed("t", "plenum-turn-node", "10.1.0.6", "192.0.2.1"),
             placed("u", "plenum-turn-node", "10.1.0.8", "192.0.2.2"),
+            placed("t", "plenum-turn-node", "10.1.0.6", "192.0.2.1"),
         ];
-        let around = Surroundings::of(&all, &[], &[]);
-        let others = around.relays_besides(&all[0].key);
-        assert_eq!(others.iter().map(|other| other.inside).collect::<Vec<_>>(), vec![ip("10.1.0.8")]);
+        let told = Surroundings::of(&all, &[], &[]).relays;
+        let inside: Vec<IpAddr> = told.iter().map(|relay| relay.inside).collect();
+        assert_eq!((inside, told[0].ports.min), (vec![ip("10.1.0.6"), ip("10.1.0.8")], 49_152));
     }
 
     #[test]

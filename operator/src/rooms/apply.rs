@@ -2,18 +2,20 @@
 
 use super::RoomError;
 use super::observe::Observed;
-use super::plan::Planned;
+use super::plan::{Beside, Planned};
 use super::report::{self, Draft};
 use super::validate::Invalid;
 use crate::context::Context;
 use crate::nodes::GrantError;
-use crate::planner::{Bound, Cause, PodKey, RelayPlan, Unplaced, UnplacedReason};
+use crate::planner::{Bound, Cause, PodKey, Unplaced, UnplacedReason};
 use crate::pods;
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
-use plenum_api::names;
 use plenum_api::pool::Role;
-use plenum_api::room::{Assignment, Endpoint, EndpointPurpose, Protocol, RelayPolicy, RoomPlacement};
+use plenum_api::room::{
+    Assignment, EndedReason, Endpoint, EndpointPurpose, Protocol, RelayPolicy, RoomPlacement, Topology,
+};
+use plenum_api::{Room, names};
 use plenum_protocol::control::Grant;
 use std::sync::Arc;
 
@@ -40,19 +42,33 @@ pub(super) enum Outcome {
     Bound { placement: RoomPlacement, assignment: Box<Assignment>, service: Service },
     /// Waits for its first participant.
     Awaiting,
+    /// Two peers, who need no pod. Unless unset, a third person was to have one, and there is none.
+    Peers { unplaced: Option<Unplaced> },
     /// No pod.
     Unplaced { unplaced: Unplaced, lost: bool },
-    /// Closed.
-    Closed,
+    /// Closed, or ended by itself.
+    Over(EndedReason),
+}
+
+impl Outcome {
+    /// How the room runs with it. A call that is to get a media server goes on as it is until there is one.
+    pub(super) fn topology(&self, room: &Room) -> Topology {
+        match self {
+            Self::Bound { .. } | Self::Awaiting => Topology::MediaServer,
+            Self::Peers { .. } => Topology::PeerToPeer,
+            Self::Invalid(_) | Self::Unplaced { .. } => room.topology(),
+            Self::Over(_) => room.spec.topology,
+        }
+    }
 }
 
 /// The result of this step; a status is made from nothing else.
 pub(super) struct Applied {
     /// The Room as the API server has it now.
-    pub(super) room: Arc<plenum_api::Room>,
+    pub(super) room: Arc<Room>,
     pub(super) outcome: Outcome,
-    /// Which relays its clients may use; unset for a spec that cannot be served.
-    pub(super) relays: Option<RelayPlan>,
+    /// What was planned beside the binding; unset for a spec that cannot be served.
+    pub(super) beside: Option<Beside>,
     /// The pod did not acknowledge, or is awaited: try again soon.
     pub(super) retry: bool,
     /// Pod that is to be told of the new status once it is written.
@@ -65,7 +81,7 @@ impl Applied {
     }
 
     fn settled(observed: &Observed, outcome: Outcome, tell: Option<PodKey>) -> Self {
-        Self { room: observed.room.clone(), outcome, relays: None, retry: false, tell }
+        Self { room: observed.room.clone(), outcome, beside: None, retry: false, tell }
     }
 }
 
@@ -74,14 +90,19 @@ pub(super) async fn apply(
     context: &Context,
     observed: &Observed,
     planned: Planned,
-    relays: RelayPlan,
+    beside: Beside,
 ) -> Result<Applied, RoomError> {
     let applied = match planned {
         Planned::Bind { bound, reason, cause } => {
-            bind(context, observed, &relays, Binding { bound, reason, cause }).await?
+            bind(context, observed, &beside, Binding { bound, reason, cause }).await?
         }
         Planned::Keep(bound) => keep(context, observed, bound).await,
         Planned::Endure { bound, lost, unplaced } => endure(context, observed, bound, lost, unplaced).await,
+        Planned::Peers { unplaced } => {
+            // The wish for a third person ends by the clock too.
+            let retry = unplaced.is_some();
+            Applied { retry, ..Applied::settled(observed, Outcome::Peers { unplaced }, None) }
+        }
         Planned::Await => Applied::settled(observed, Outcome::Awaiting, None),
         Planned::Unplaced { unplaced, lost } => {
             // Patience ends by the clock, which no watch announces.
@@ -89,9 +110,9 @@ pub(super) async fn apply(
             let outcome = Outcome::Unplaced { unplaced, lost: lost.is_some() };
             Applied { retry, ..Applied::settled(observed, outcome, lost) }
         }
-        Planned::Close(pod) => Applied::settled(observed, Outcome::Closed, pod),
+        Planned::Close { reason, pod } => Applied::settled(observed, Outcome::Over(reason), pod),
     };
-    Ok(Applied { relays: Some(relays), ..applied })
+    Ok(Applied { beside: Some(beside), ..applied })
 }
 
 /// A binding to be written.
@@ -101,34 +122,29 @@ struct Binding {
     cause: Cause,
 }
 
-async fn bind(
-    context: &Context,
-    observed: &Observed,
-    relays: &RelayPlan,
-    binding: Binding,
-) -> Result<Applied, RoomError> {
+async fn bind(context: &Context, observed: &Observed, beside: &Beside, binding: Binding) -> Result<Applied, RoomError> {
     let Binding { bound, reason, cause } = binding;
     let former =
         observed.room.media_assignment().map(|old| PodKey { namespace: old.namespace.clone(), name: old.pod.clone() });
     let Some(assignment) = assignment(context, &bound) else {
         // The pod went between plan and now: the plan is not written, and the next one will see it.
-        context.ledger().settle(&observed.room, std::time::Instant::now());
+        context.ledger().settle(&observed.room, context.clock.instant());
         return Ok(Applied { retry: true, ..Applied::settled(observed, kept_or_waiting(observed), None) });
     };
     let placement = RoomPlacement {
         epoch: bound.epoch.0,
         region: Some(assignment.region.clone()),
-        decided_at: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Timestamp::now()),
+        decided_at: Time(context.clock.timestamp()),
         reason: reason.chars().take(512).collect(),
     };
     let outcome =
         |service| Outcome::Bound { placement: placement.clone(), assignment: Box::new(assignment.clone()), service };
-    let draft = Draft::new(context, observed, &outcome(Service::Granting), Some(relays));
+    let draft = Draft::new(context, observed, &outcome(Service::Granting), Some(beside));
     let written = report::write(context, observed, &observed.room, draft).await;
     let room = match written {
         Ok(room) => room,
         Err(error) => {
-            context.ledger().settle(&observed.room, std::time::Instant::now());
+            context.ledger().settle(&observed.room, context.clock.instant());
             return Err(error);
         }
     };
@@ -139,13 +155,17 @@ async fn bind(
     }
     let granted = grant(context, observed, &bound).await;
     let service = if granted { Service::Serving } else { Service::Granting };
-    Ok(Applied { room, outcome: outcome(service), relays: None, retry: !granted, tell: None })
+    Ok(Applied { room, outcome: outcome(service), beside: None, retry: !granted, tell: None })
 }
 
 fn announce(context: &Context, observed: &Observed, bound: &Bound, placement: &RoomPlacement, cause: Cause) {
     let word = if cause == Cause::Unbound { "Bound" } else { "Rebound" };
     let note = format!("epoch {} on {}: {}", bound.epoch, bound.pod, placement.reason);
     context.events.normal(observed.room.as_ref(), word, note);
+    if observed.room.topology() == Topology::PeerToPeer {
+        let note = "the room has a media server now: its people go on through it";
+        context.events.normal(observed.room.as_ref(), "Upgraded", note);
+    }
     tracing::info!(room = %observed.name, pod = %bound.pod, epoch = bound.epoch.0, ?cause, "a room is bound");
 }
 
@@ -194,7 +214,7 @@ async fn grant(context: &Context, observed: &Observed, bound: &Bound) -> bool {
         uid: observed.uid.clone(),
         room: observed.name.clone(),
         epoch: bound.epoch,
-        max_participants: u32::try_from(spec.capacity.max_participants).unwrap_or(1),
+        max_participants: u32::try_from(spec.max_participants(Topology::MediaServer)).unwrap_or(1),
         max_bitrate_kbps: u32::try_from(spec.media.max_bitrate_kbps).unwrap_or(1),
         relay_only: spec.relay.policy == RelayPolicy::Always,
     };
@@ -220,6 +240,7 @@ fn bound_outcome(observed: &Observed, service: Service) -> Outcome {
         (Some(placement), Some(assignment)) => {
             Outcome::Bound { placement, assignment: Box::new(assignment.clone()), service }
         }
+        _ if observed.room.topology() == Topology::PeerToPeer => Outcome::Peers { unplaced: None },
         _ => Outcome::Awaiting,
     }
 }

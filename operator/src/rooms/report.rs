@@ -1,29 +1,28 @@
 //! Step 5: the status. Made from what was applied, compared with what is there, and written only when it differs.
 
 mod coarse;
+mod flow;
 mod verdicts;
 
 use super::RoomError;
 use super::apply::{Applied, Outcome, Service};
 use super::observe::Observed;
+use super::plan::Beside;
 use crate::context::Context;
-use crate::ledger::RoomLoad;
+use crate::ledger::{RoomLoad, life_of};
 use crate::metrics::{KindLabel, ReconcileLabels};
-use crate::planner::RelayPlan;
+use crate::planner::{Ended, Life, RelayPlan};
 use crate::relays::join::Relayed;
+use flow::Told;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, PostParams};
 use kube::runtime::controller::Action;
 use plenum_api::Room;
 use plenum_api::conditions::{self, find};
-use plenum_api::room::{
-    Basis, FlowLegs, FlowName, Participants, RelayPolicy, RoomFlow, RoomPlacement, RoomSignaling, RoomStatus,
-    SignalingMode,
-};
-use plenum_protocol::flow::{self as protocol, LegCounts};
+use plenum_api::room::{Lifecycle, RoomPlacement, RoomSignaling, RoomStatus, Topology};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use verdicts::Around;
 
 /// Pause before a grant that was not acknowledged is sent again.
@@ -45,13 +44,15 @@ struct Facts<'a> {
     load: Option<RoomLoad>,
     relayed: Relayed,
     relays: Option<&'a RelayPlan>,
+    /// Unset: what status says stays.
+    life: Option<Life>,
     url: String,
     has_gateway: bool,
 }
 
 impl Draft {
     /// Pure but for what the context knows of load, relays and addresses.
-    pub(super) fn new(context: &Context, observed: &Observed, outcome: &Outcome, relays: Option<&RelayPlan>) -> Self {
+    pub(super) fn new(context: &Context, observed: &Observed, outcome: &Outcome, beside: Option<&Beside>) -> Self {
         let (load, from) = {
             let ledger = context.ledger();
             (ledger.room_load(&observed.uid), ledger.relayed(&observed.uid))
@@ -59,16 +60,18 @@ impl Draft {
         let url =
             format!("{}/v1/rooms/{}/{}", context.settings.public_url, observed.name.namespace, observed.name.name);
         let relayed = context.relayed(&from);
-        let facts = Facts { load, relayed, relays, url, has_gateway: observed.has_gateway };
+        let (relays, life) = (beside.map(|beside| &beside.relays), beside.map(|beside| beside.life.life));
+        let facts = Facts { load, relayed, relays, life, url, has_gateway: observed.has_gateway };
         Self::from_parts(&observed.room, outcome, facts)
     }
 
     fn from_parts(room: &Room, outcome: &Outcome, facts: Facts<'_>) -> Self {
-        let Facts { load, relayed, relays, url, has_gateway } = facts;
+        let Facts { load, relayed, relays, life, url, has_gateway } = facts;
         let old = room.status.as_ref();
         let policy = room.spec.relay.policy;
-        let seen = load.filter(|_| matches!(outcome, Outcome::Bound { .. }));
-        let words = seen.and_then(|load| relayed.words(policy, load.participants));
+        let topology = outcome.topology(room);
+        let told = Told::of(outcome, topology, load);
+        let words = told.load().and_then(|load| relayed.words(policy, load.participants));
         let around = Around {
             before: old.and_then(|status| find(&status.conditions, conditions::READY)),
             had_binding: old.is_some_and(|old| old.placement.is_some()),
@@ -77,24 +80,33 @@ impl Draft {
             words: words.as_deref(),
         };
         let verdicts = verdicts::verdicts(outcome, around);
-        let open = matches!(outcome, Outcome::Bound { .. } | Outcome::Awaiting);
+        let open = match outcome {
+            Outcome::Bound { .. } | Outcome::Awaiting | Outcome::Peers { .. } => true,
+            Outcome::Unplaced { .. } => topology == Topology::PeerToPeer,
+            Outcome::Invalid(_) | Outcome::Over(_) => false,
+        };
         let (placement, assignments) = match outcome {
             Outcome::Bound { placement, assignment, .. } => {
                 (Some(placement.clone()), vec![assignment.as_ref().clone()])
             }
             _ => (old.and_then(|old| old.placement.clone()).map(unbound), Vec::new()),
         };
+        let life = life.or_else(|| old.map(life_of)).unwrap_or_default();
         let status = RoomStatus {
             observed_generation: room.metadata.generation,
             conditions: old.map(|old| old.conditions.clone()).unwrap_or_default(),
-            flow: Some(flow(load, old, outcome, policy)),
+            topology: Some(topology),
+            flow: Some(told.flow(old, topology, policy)),
             placement,
             media: assignments.first().map(|assignment| assignment.pod.clone()),
             assignments,
             relay_pools: relays.map(|relays| relays.pools.clone()).unwrap_or_default(),
             signaling: open.then_some(RoomSignaling { url }),
-            participants: Some(participants(load, old, outcome)),
-            ended_at: ended_at(old, outcome),
+            participants: Some(told.participants(old)),
+            started_at: life.started_at.map(Time),
+            empty_since: life.empty_since.map(Time),
+            ended_at: life.ended.map(|Ended { at, .. }| Time(at)),
+            ended_reason: life.ended.map(|Ended { reason, .. }| reason),
         };
         Self { status, verdicts, generation: room.metadata.generation, words, unknown: relayed.unknown > 0 }
     }
@@ -104,9 +116,6 @@ impl Draft {
         for (kind, verdict) in verdicts {
             conditions::set(&mut status.conditions, kind, verdict, generation, now);
         }
-        if let Some(ended) = status.ended_at.as_mut().filter(|ended| ended.0 == Timestamp::UNIX_EPOCH) {
-            *ended = Time(now);
-        }
         status
     }
 }
@@ -115,66 +124,18 @@ fn unbound(placement: RoomPlacement) -> RoomPlacement {
     RoomPlacement { region: None, ..placement }
 }
 
-/// What the pod says; while it has not spoken (a new leader), what status says stays.
-fn flow(load: Option<RoomLoad>, old: Option<&RoomStatus>, outcome: &Outcome, policy: RelayPolicy) -> RoomFlow {
-    let name = if policy == RelayPolicy::Always { FlowName::MediaServerRelayed } else { FlowName::MediaServer };
-    let legs = FlowLegs::default();
-    let planned = RoomFlow { name, basis: Basis::Planned, signaling: SignalingMode::Gateway, legs };
-    let old = old.and_then(|old| old.flow.clone());
-    match (outcome, load) {
-        (Outcome::Bound { .. }, Some(load)) => observed_flow(load.legs).unwrap_or(planned),
-        (Outcome::Bound { service: Service::Unasked | Service::Lost(_), .. }, None) => old.unwrap_or(planned),
-        _ => planned,
-    }
-}
-
-/// `None` while no leg is connected.
-fn observed_flow(legs: LegCounts) -> Option<RoomFlow> {
-    let LegCounts { direct, relayed, colocated } = legs;
-    let (name, basis) = protocol::media_server_flow(legs);
-    let name = match name {
-        protocol::FlowName::MediaServerRelayed => FlowName::MediaServerRelayed,
-        protocol::FlowName::MediaServerRelayedOneSide => FlowName::MediaServerRelayedOneSide,
-        // The others are not made of these counts, or not run by this version.
-        _ => FlowName::MediaServer,
-    };
-    (basis == protocol::Basis::Observed).then_some(RoomFlow {
-        name,
-        basis: Basis::Observed,
-        signaling: SignalingMode::Gateway,
-        legs: FlowLegs { direct, relayed, colocated },
-    })
-}
-
-fn participants(load: Option<RoomLoad>, old: Option<&RoomStatus>, outcome: &Outcome) -> Participants {
-    let old = old.and_then(|old| old.participants).unwrap_or_default();
-    match (outcome, load) {
-        (Outcome::Bound { .. }, Some(load)) => {
-            Participants { current: load.participants, peak: old.peak.max(load.peak) }
-        }
-        (Outcome::Bound { service: Service::Unasked | Service::Lost(_), .. }, None) => old,
-        _ => Participants { current: 0, peak: old.peak },
-    }
-}
-
-/// The epoch of Unix stands for "now", which is not known here.
-fn ended_at(old: Option<&RoomStatus>, outcome: &Outcome) -> Option<Time> {
-    let Outcome::Closed = outcome else { return None };
-    Some(old.and_then(|old| old.ended_at.clone()).unwrap_or(Time(Timestamp::UNIX_EPOCH)))
-}
-
 /// Writes the status if it differs, and says when to look again.
 pub(super) async fn report(context: &Context, observed: &Observed, applied: Applied) -> Result<Action, RoomError> {
-    let Applied { room, outcome, relays, retry, tell } = applied;
+    let Applied { room, outcome, beside, retry, tell } = applied;
     let serving = matches!(&outcome, Outcome::Bound { service: Service::Serving, .. });
-    let draft = Draft::new(context, observed, &outcome, relays.as_ref());
-    let now = Instant::now();
+    let draft = Draft::new(context, observed, &outcome, beside.as_ref());
+    let now = context.clock.instant();
     let pace = {
         let mut ledger = context.ledger();
         let unsettled = ledger.unsettled(&observed.uid, draft.unknown, now);
-        coarse::Pace { last: ledger.coarse_written(&observed.uid), unsettled }
+        coarse::Pace { last: ledger.coarse_written(&observed.uid), unsettled, timed: is_timed(&room.spec.lifecycle) }
     };
-    let again = match coarse::decide(room.status.as_ref(), &draft.status_now(), pace, now) {
+    let again = match coarse::decide(room.status.as_ref(), &draft.status_at(context.clock.timestamp()), pace, now) {
         coarse::Decision::Same => None,
         coarse::Decision::Later(pause) => Some(pause),
         coarse::Decision::Write => {
@@ -190,19 +151,28 @@ pub(super) async fn report(context: &Context, observed: &Observed, applied: Appl
     if serving && let Some(first) = context.ledger().take_first_seen(&observed.uid) {
         context.metrics.bind_seconds.observe(first.elapsed().as_secs_f64());
     }
-    Ok(match (retry, again) {
-        (true, _) => Action::requeue(AFTER_REFUSAL),
-        (false, Some(pause)) => Action::requeue(pause),
-        (false, None) => Action::await_change(),
-    })
+    let time = context.clock.timestamp();
+    let limit = beside.and_then(|beside| beside.life.next).map(|at| until(at, time));
+    let pauses = [retry.then_some(AFTER_REFUSAL), again, limit];
+    Ok(pauses.into_iter().flatten().min().map_or_else(Action::await_change, Action::requeue))
+}
+
+fn until(at: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(at.duration_since(now)).unwrap_or_default()
+}
+
+/// Whether the room ends, or does not, by who is in it.
+fn is_timed(lifecycle: &Lifecycle) -> bool {
+    let Lifecycle { empty_timeout_seconds, departure_timeout_seconds, max_duration_seconds, .. } = lifecycle;
+    [empty_timeout_seconds, departure_timeout_seconds, max_duration_seconds].into_iter().any(Option::is_some)
 }
 
 impl Draft {
-    /// For comparison: times of conditions move only when their status does, so a clock is not needed.
-    fn status_now(&self) -> RoomStatus {
+    /// For comparison: times of conditions move only when their status does.
+    fn status_at(&self, now: Timestamp) -> RoomStatus {
         let (status, verdicts) = (self.status.clone(), self.verdicts.clone());
         let copy = Self { status, verdicts, words: None, ..*self };
-        copy.into_status(Timestamp::now())
+        copy.into_status(now)
     }
 }
 
@@ -215,14 +185,14 @@ pub(super) async fn write(
 ) -> Result<Arc<Room>, RoomError> {
     context.may_write()?;
     let mut room = Room::clone(base);
-    room.status = Some(draft.into_status(Timestamp::now()));
+    room.status = Some(draft.into_status(context.clock.timestamp()));
     let api: Api<Room> = Api::namespaced(context.client.clone(), &observed.name.namespace);
     let written = api.replace_status(&observed.name.name, &PostParams::default(), &room).await;
     let mut written = written.map_err(|source| RoomError::Write { name: observed.name.to_string(), source })?;
     context.metrics.status_writes.get_or_create(&ReconcileLabels { kind: KindLabel::Room }).inc();
     written.metadata.managed_fields = None;
     let written = Arc::new(written);
-    let now = Instant::now();
+    let now = context.clock.instant();
     context.rooms.wrote(written.clone(), now);
     let mut ledger = context.ledger();
     ledger.settle(&written, now);
@@ -242,6 +212,7 @@ fn events(context: &Context, before: &Room, after: &Room, words: Option<String>)
     if let Some(scheduled) = changed(conditions::SCHEDULED).filter(|scheduled| scheduled.status == "False") {
         match scheduled.reason.as_str() {
             "Closed" => context.events.normal(after, "Closed", &scheduled.message),
+            verdicts::ENDED => context.events.normal(after, "RoomEnded", &scheduled.message),
             _ => context.events.warning(after, "NotScheduled", format!("{}: {}", scheduled.reason, scheduled.message)),
         }
     }

@@ -1,5 +1,7 @@
 //! A [`Picture`] as text: signaling dotted, media as thick arrows, by a relay where it goes by one, entities in brackets.
 
+mod peers;
+
 use super::Picture;
 use crate::paint::{Paint, tame};
 use plenum_protocol::flow::{CandidateType, Leg, LegRelay, LegRole, LegState, MediaPlace};
@@ -14,6 +16,7 @@ const POD_WIDTH: usize = 63;
 pub(crate) fn draw(picture: &Picture, paint: Paint) -> String {
     let mut text = heading(picture, paint);
     match &picture.media {
+        _ if picture.peers.is_some() => text += "peer to peer: no media pod is needed\n",
         Ok(media) => place(&mut text, media, paint),
         Err(reason) => text += &format!("{}: {}\n", paint.entity("no media pod"), tame(reason, usize::MAX)),
     }
@@ -30,6 +33,7 @@ pub(crate) fn draw(picture: &Picture, paint: Paint) -> String {
             signaling(&mut text, picture, legs, paint);
             text.push('\n');
             media(&mut text, legs, paint);
+            peers::pairs(&mut text, legs, paint);
         }
     }
     text
@@ -54,13 +58,17 @@ fn place(text: &mut String, media: &MediaPlace, paint: Paint) {
     *text += &format!("{}: {}\n", paint.entity(&format!("media pod {}", tame(&media.pod, POD_WIDTH))), at.join(", "));
 }
 
-/// Clients of one gateway run together, then into the gateway, then to the media pod.
+/// Clients of one gateway run together, then into the gateway, then to the media pod or the home of the room.
 fn signaling(text: &mut String, picture: &Picture, legs: &[Leg], paint: Paint) {
     let mut clients: BTreeMap<&str, BTreeSet<(&str, &str)>> = BTreeMap::new();
     for leg in legs {
         clients.entry(&leg.gateway).or_default().insert((&leg.participant_name, leg.participant.as_str()));
     }
     let width = name_width(legs);
+    let end = match &picture.peers {
+        Some(home) => home_box(home.as_deref()),
+        None => "[media pod]".to_owned(),
+    };
     let region_of = |gateway: &str| {
         let answered = picture.gateway.as_ref().filter(|(name, _)| name == gateway);
         answered.and_then(|(_, region)| region.as_deref())
@@ -81,7 +89,7 @@ fn signaling(text: &mut String, picture: &Picture, legs: &[Leg], paint: Paint) {
             if index == last {
                 *text += &paint.entity(&gateway_box(gateway, region_of(gateway)));
                 *text += &paint.signaling("┄┄┄");
-                *text += &paint.entity("[media pod]");
+                *text += &paint.entity(&end);
             }
             text.push('\n');
         }
@@ -90,7 +98,7 @@ fn signaling(text: &mut String, picture: &Picture, legs: &[Leg], paint: Paint) {
 
 fn media(text: &mut String, legs: &[Leg], paint: Paint) {
     let width = name_width(legs);
-    let mut order: Vec<&Leg> = legs.iter().collect();
+    let mut order: Vec<&Leg> = legs.iter().filter(|leg| leg.role != LegRole::Peer).collect();
     order.sort_by_key(|leg| {
         (&leg.participant_name, &leg.participant, leg.role == LegRole::Subscriber, &leg.publication)
     });
@@ -102,6 +110,7 @@ fn media(text: &mut String, legs: &[Leg], paint: Paint) {
         let verb = match leg.role {
             LegRole::Publisher => "sends",
             LegRole::Subscriber => "gets ",
+            LegRole::Peer => continue,
         };
         *text += &paint.entity(&bracketed);
         *text += &way(leg, fill + 2, relays, paint);
@@ -114,19 +123,14 @@ fn media(text: &mut String, legs: &[Leg], paint: Paint) {
 /// From client to media pod. When any leg is relayed (the longest box of a relay has `relays` characters), all are as long.
 fn way(leg: &Leg, length: usize, relays: Option<usize>, paint: Paint) -> String {
     let line = |length: usize| "━".repeat(length);
-    let arrow = |length: usize| match leg.role {
-        LegRole::Publisher => format!("{}▶", line(length)),
-        LegRole::Subscriber => format!("◀{}", line(length)),
-    };
+    let sends = leg.role == LegRole::Publisher;
+    let arrow = |length: usize| if sends { format!("{}▶", line(length)) } else { format!("◀{}", line(length)) };
     let Some(widest) = relays else { return paint.media(&arrow(length)) };
     let Some(relay) = &leg.relay else { return paint.media(&arrow(length + widest + 7)) };
     let by = relay.transport.map_or_else(|| line(3), |transport| transport.to_string());
     let bracketed = relay_box(relay);
     let rest = widest - bracketed.chars().count();
-    let first = match leg.role {
-        LegRole::Publisher => format!("{}{by}━▶", line(length)),
-        LegRole::Subscriber => format!("◀{}{by}━", line(length)),
-    };
+    let first = if sends { format!("{}{by}━▶", line(length)) } else { format!("◀{}{by}━", line(length)) };
     format!("{}{}{}", paint.media(&first), paint.entity(&bracketed), paint.media(&arrow(rest + 2)))
 }
 
@@ -141,7 +145,7 @@ fn facts(leg: &Leg) -> String {
     let kinds = format!("{}/{}", kind(client), kind(node));
     let kbps = match leg.role {
         LegRole::Publisher => leg.receive_kbps,
-        LegRole::Subscriber => leg.send_kbps,
+        LegRole::Subscriber | LegRole::Peer => leg.send_kbps,
     };
     let rtt = leg.rtt_micros.or(view.and_then(|view| view.rtt_micros));
     let rtt = rtt.map_or("? ms".to_owned(), |micros| format!("{}.{} ms", micros / 1000, micros % 1000 / 100));
@@ -177,6 +181,10 @@ fn relay_box(relay: &LegRelay) -> String {
 fn gateway_box(name: &str, region: Option<&str>) -> String {
     let place = region.map(|region| format!(", {}", tame(region, POD_WIDTH))).unwrap_or_default();
     format!("[gateway {}{place}]", tame(name, POD_WIDTH))
+}
+
+fn home_box(name: Option<&str>) -> String {
+    name.map_or_else(|| "[home]".to_owned(), |name| format!("[home: gateway {}]", tame(name, POD_WIDTH)))
 }
 
 fn name_width(legs: &[Leg]) -> usize {

@@ -3,21 +3,24 @@
 use super::{ClientFrame, PONG, parse_client_frame};
 use crate::RoomConnection;
 use crate::limits::{
-    MESSAGE_BURST, MESSAGES_PER_SECOND, PING_INTERVAL, SILENCE_LIMIT, TokenBucket, VIEW_INTERVAL, WRITE_DEADLINE,
+    Allowance, MESSAGES_PER_SECOND, PING_INTERVAL, SIGNALS_PER_SECOND, SILENCE_LIMIT, VIEW_INTERVAL, WRITE_DEADLINE,
 };
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
 use plenum_protocol::problem::Code;
-use plenum_protocol::room::{ClientMessage, ServerMessage};
+use plenum_protocol::room::{ClientMessage, RejoinReason, ServerMessage};
 use std::time::Instant;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+/// Within what time a client rejoins whose room does not keep up with it, in milliseconds.
+const REJOIN_WITHIN: u32 = 250;
+
 pub(super) struct Connection {
     socket: WebSocket,
     heard: Instant,
     viewed: Option<Instant>,
-    bucket: TokenBucket,
+    allowance: Allowance,
 }
 
 /// Whether a socket goes on.
@@ -30,8 +33,7 @@ enum Next {
 impl Connection {
     pub(super) fn new(socket: WebSocket) -> Self {
         let now = Instant::now();
-        let bucket = TokenBucket::new(MESSAGE_BURST, f64::from(MESSAGES_PER_SECOND), now);
-        Self { socket, heard: now, viewed: None, bucket }
+        Self { socket, heard: now, viewed: None, allowance: Allowance::new(now) }
     }
 
     /// Next frame; `None` when the connection is gone or broken.
@@ -72,30 +74,55 @@ impl Connection {
     async fn handle_frame(&mut self, frame: Message, to_room: &mpsc::Sender<ClientMessage>) -> Next {
         let now = Instant::now();
         self.heard = now;
-        if !self.bucket.take(now) {
-            let detail = format!("at most {MESSAGES_PER_SECOND} messages a second are taken");
-            self.refuse(Code::RateLimited, detail).await;
-            return Next::End(close_code::POLICY, "too many messages");
+        let text = match frame {
+            Message::Text(text) => text,
+            other => return self.handle_other(other, now).await,
+        };
+        let parsed = parse_client_frame(&text);
+        let allowed = match &parsed {
+            Ok(ClientFrame::Room(ClientMessage::Signal { .. })) => self.allowance.take_signal(text.len(), now),
+            _ => self.allowance.take_message(now),
+        };
+        if !allowed {
+            return self.cut_off().await;
+        }
+        match parsed {
+            Ok(frame) => self.handle_message(frame, now, to_room).await,
+            Err(detail) => {
+                self.refuse(Code::BadRequest, detail).await;
+                Next::GoOn
+            }
+        }
+    }
+
+    async fn handle_other(&mut self, frame: Message, now: Instant) -> Next {
+        if !self.allowance.take_message(now) {
+            return self.cut_off().await;
         }
         match frame {
-            Message::Text(text) => self.handle_text(&text, now, to_room).await,
             Message::Binary(_) => {
                 self.refuse(Code::BadRequest, "send JSON in text frames".to_owned()).await;
                 Next::GoOn
             }
             Message::Close(_) => Next::End(close_code::NORMAL, "bye"),
-            Message::Ping(_) | Message::Pong(_) => Next::GoOn,
+            Message::Text(_) | Message::Ping(_) | Message::Pong(_) => Next::GoOn,
         }
     }
 
-    async fn handle_text(&mut self, text: &str, now: Instant, to_room: &mpsc::Sender<ClientMessage>) -> Next {
-        let frame = match parse_client_frame(text) {
-            Ok(frame) => frame,
-            Err(detail) => {
-                self.refuse(Code::BadRequest, detail).await;
-                return Next::GoOn;
-            }
-        };
+    /// Who floods goes, and only they.
+    async fn cut_off(&mut self) -> Next {
+        let detail =
+            format!("at most {MESSAGES_PER_SECOND} messages and {SIGNALS_PER_SECOND} signals a second are taken");
+        self.refuse(Code::RateLimited, detail).await;
+        Next::End(close_code::POLICY, "too many messages")
+    }
+
+    async fn handle_message(
+        &mut self,
+        frame: ClientFrame,
+        now: Instant,
+        to_room: &mpsc::Sender<ClientMessage>,
+    ) -> Next {
         match frame {
             ClientFrame::Ping => match self.write(Message::Text(Utf8Bytes::from_static(PONG))).await {
                 true => Next::GoOn,
@@ -117,6 +144,16 @@ impl Connection {
                     Err(TrySendError::Closed(_)) => Next::End(close_code::AGAIN, "the room is gone"),
                 }
             }
+            ClientFrame::Room(signal @ ClientMessage::Signal { .. }) => match to_room.try_send(signal) {
+                Ok(()) => Next::GoOn,
+                // Without one of its signals a negotiation hangs: better to begin anew. Waiting here would stop what the
+                // room has to say.
+                Err(TrySendError::Full(_)) => {
+                    let last = ServerMessage::Rejoin { reason: RejoinReason::TooSlow, within_millis: REJOIN_WITHIN };
+                    self.handle_room(Some(last)).await
+                }
+                Err(TrySendError::Closed(_)) => Next::End(close_code::AGAIN, "the room is gone"),
+            },
         }
     }
 

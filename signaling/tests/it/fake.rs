@@ -4,7 +4,7 @@ use axum::body::Body;
 use http::{Request, Response};
 use plenum_protocol::control::{SessionKind, SessionOpened, SessionPatched};
 use plenum_protocol::flow::{
-    Basis, CandidateType, FlowName, FlowReport, Leg, LegBytes, LegCounts, LegEnd, LegRole, LegState,
+    Basis, CandidateType, FlowName, FlowReport, Leg, LegBasis, LegBytes, LegCounts, LegEnd, LegRole, LegState,
 };
 use plenum_protocol::ice::{IceServer, IceServers, IceTransportPolicy, RelayPlace};
 use plenum_protocol::ids::{RoomName, SessionId};
@@ -143,10 +143,12 @@ impl SessionService for Fake {
         let leg = Leg {
             session: "S1".parse().unwrap(),
             participant: "PA_1".parse().unwrap(),
+            peer: None,
             participant_name: "Ann".into(),
             role: LegRole::Publisher,
             publication: "PU_1".parse().unwrap(),
             state: LegState::Connected,
+            basis: LegBasis::Measured,
             gateway: "gateway-a".into(),
             client: end(CandidateType::Prflx),
             node: end(CandidateType::Host),
@@ -166,6 +168,7 @@ impl SessionService for Fake {
             counts: LegCounts { direct: 1, ..LegCounts::default() },
             gateway: "gateway-a".into(),
             gateway_region: None,
+            home: None,
             media: None,
             legs: vec![leg],
         })

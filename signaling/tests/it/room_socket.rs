@@ -2,9 +2,10 @@
 
 use crate::fake::{Fake, RoomEnd};
 use futures_util::{SinkExt as _, StreamExt as _};
+use plenum_protocol::peer::Signal;
 use plenum_protocol::problem::Code;
 use plenum_protocol::room::{ClientMessage, RejoinReason, SUBPROTOCOL, ServerMessage};
-use plenum_signaling::limits::MESSAGE_BURST;
+use plenum_signaling::limits::{MESSAGE_BURST, SIGNAL_BURST};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -15,7 +16,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 type Client = WebSocketStream<MaybeTlsStream<TcpStream>>;
 const DEADLINE: Duration = Duration::from_secs(20);
-const JOIN: &str = r#"{"type":"join","token":"good","name":"Ann"}"#;
+const JOIN: &str = r#"{"type":"join","token":"good","name":"Ann","instance":"ann-00000001"}"#;
 
 async fn serve(fake: Fake) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -179,6 +180,72 @@ async fn a_flood_of_messages_ends_the_socket() {
     while let Some(message) = timeout(DEADLINE, room.from_client.recv()).await.unwrap() {
         assert!(matches!(message, ClientMessage::View { .. } | ClientMessage::Leave));
     }
+}
+
+const BYE: &str = r#"{"type":"signal","to":"PA_2","kind":"bye"}"#;
+
+#[tokio::test]
+async fn the_burst_of_a_negotiation_passes_beside_other_messages() {
+    let (mut client, mut room, _rooms, fake) = joined().await;
+    assert_eq!(fake.asked.lock().unwrap().joins[0].instance.as_ref().map(|own| own.as_str()), Some("ann-00000001"));
+    for _ in 0..SIGNAL_BURST {
+        client.send(Message::text(BYE)).await.unwrap();
+        let signal = ClientMessage::Signal { to: "PA_2".parse().unwrap(), signal: Signal::Bye };
+        assert_eq!(timeout(DEADLINE, room.from_client.recv()).await.unwrap(), Some(signal));
+    }
+    client.send(Message::text(r#"{"type":"view","legs":[]}"#)).await.unwrap();
+    let view = timeout(DEADLINE, room.from_client.recv()).await.unwrap();
+    assert_eq!(view, Some(ClientMessage::View { legs: Vec::new() }));
+}
+
+#[tokio::test]
+async fn a_flood_of_signals_by_number_or_by_bytes_ends_the_socket() {
+    let sdp = "v".repeat(59_000);
+    let offer =
+        serde_json::json!({"type": "signal", "to": "PA_2", "kind": "description", "sdpType": "offer", "sdp": sdp});
+    for (flood, count) in [(BYE.to_owned(), SIGNAL_BURST + 60), (offer.to_string(), 8)] {
+        let (mut client, mut room, _rooms, _fake) = joined().await;
+        let mut refusal = None;
+        for _ in 0..count {
+            client.send(Message::text(flood.clone())).await.unwrap();
+            let heard = tokio::select! {
+                biased;
+                said = next(&mut client) => Err(said),
+                heard = room.from_client.recv() => Ok(heard),
+            };
+            refusal = match heard {
+                Ok(Some(ClientMessage::Signal { .. })) => continue,
+                Ok(_) => Some(next(&mut client).await),
+                Err(said) => Some(said),
+            };
+            break;
+        }
+        assert!(matches!(refusal, Some(Ok(ServerMessage::Error { code: Code::RateLimited, .. }))), "{refusal:?}");
+        assert_eq!(next(&mut client).await, Err(1008));
+    }
+}
+
+#[tokio::test]
+async fn a_room_that_does_not_keep_up_is_rejoined() {
+    let (mut client, room, _rooms, _fake) = joined().await;
+    for _ in 0..9 {
+        client.send(Message::text(BYE)).await.unwrap();
+    }
+    let last = ServerMessage::Rejoin { reason: RejoinReason::TooSlow, within_millis: 250 };
+    assert_eq!(next(&mut client).await, Ok(last));
+    drop(room);
+    assert_eq!(next(&mut client).await, Err(1001));
+}
+
+#[tokio::test]
+async fn an_oversized_signal_is_refused_and_the_socket_lives() {
+    let (mut client, room, _rooms, _fake) = joined().await;
+    let line = "c".repeat(2_000);
+    let candidate =
+        serde_json::json!({"type": "signal", "to": "PA_2", "kind": "candidate", "candidate": {"candidate": line}});
+    client.send(Message::text(candidate.to_string())).await.unwrap();
+    assert!(matches!(next(&mut client).await, Ok(ServerMessage::Error { code: Code::BadRequest, .. })));
+    assert!(room.from_client.is_empty());
 }
 
 #[tokio::test]

@@ -22,11 +22,14 @@ fn api() -> Router {
 async fn malformed_requests_get_a_problem_document() {
     let api = api();
     let ports = format!(r#"{{"ports":[{}]}}"#, vec!["1"; 1_001].join(","));
+    let people = format!(r#"{{"ports":[],"participants":[{}]}}"#, vec!["\"PA_1\""; 1_001].join(","));
     let cases = [
         (Role::Operator, Method::POST, "/v1/sync", "{", Code::BadRequest),
         (Role::Operator, Method::POST, "/v1/sync", "{\"term\": \"one\"}", Code::BadRequest),
         (Role::Gateway, Method::POST, "/v1/allocations", "{\"ports\":[70000]}", Code::BadRequest),
         (Role::Gateway, Method::POST, "/v1/allocations", &ports, Code::BadRequest),
+        (Role::Gateway, Method::POST, "/v1/allocations", &people, Code::BadRequest),
+        (Role::Gateway, Method::POST, "/v1/allocations", r#"{"ports":[],"participants":["a:b"]}"#, Code::BadRequest),
         (Role::Gateway, Method::GET, "/v2", "", Code::NotFound),
         (Role::Gateway, Method::PUT, "/v1/sync", "", Code::NotFound),
     ];

@@ -4,7 +4,7 @@
 use plenum_protocol::relay::AllocationState;
 use plenum_protocol::turn::RelayTransport;
 use plenum_runtime::node::Changes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How many there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -49,6 +49,8 @@ struct Living {
 #[derive(Debug, Default)]
 pub(super) struct Allocations {
     living: BTreeMap<u16, Living>,
+    /// The same by session.
+    sessions: BTreeSet<(String, u16)>,
     totals: Totals,
     changes: Changes<u16, ()>,
 }
@@ -62,6 +64,7 @@ impl Allocations {
     pub(super) fn begin(&mut self, state: AllocationState) {
         self.end(state.port);
         *self.totals.of(state.transport) += 1;
+        self.sessions.insert((state.session.clone(), state.port));
         self.living.insert(state.port, Living { since: self.changes.bump(), state });
     }
 
@@ -69,7 +72,14 @@ impl Allocations {
     pub(super) fn end(&mut self, port: u16) {
         let Some(Living { state, .. }) = self.living.remove(&port) else { return };
         *self.totals.of(state.transport) -= 1;
+        self.sessions.remove(&(state.session, port));
         self.changes.end(port, ());
+    }
+
+    /// Relay ports of those whose session starts with `start`.
+    pub(super) fn of_sessions(&self, start: String) -> impl Iterator<Item = u16> {
+        let from = self.sessions.range((start.clone(), 0)..);
+        from.take_while(move |(session, _)| session.starts_with(&start)).map(|(_, port)| *port)
     }
 
     /// What a reader of `known` (unset: of nothing) has missed.
@@ -129,6 +139,20 @@ mod tests {
         assert_eq!((report.allocations, report.ended), (vec![allocation(50_000, "b")], vec![50_000]));
         all.end(50_001);
         assert_eq!(all.report(None).version, report.version, "an end of nothing changed something");
+    }
+
+    #[test]
+    fn allocations_are_found_by_the_start_of_their_session() {
+        let mut all = Allocations::default();
+        for (port, session) in [(50_000, "PA_1.a"), (50_001, "PA_1.b"), (50_002, "PA_12.a"), (50_003, "PA_1")] {
+            all.begin(allocation(port, session));
+        }
+        let found = |all: &Allocations| all.of_sessions("PA_1.".into()).collect::<Vec<_>>();
+        assert_eq!(found(&all), [50_000, 50_001]);
+        all.end(50_000);
+        all.begin(allocation(50_001, "PA_2.a"));
+        assert!(found(&all).is_empty());
+        assert_eq!(all.sessions.len(), all.living.len());
     }
 
     #[test]

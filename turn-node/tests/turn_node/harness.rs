@@ -123,7 +123,9 @@ impl Harness {
     }
 
     pub(crate) async fn query(&self, ports: Vec<u16>) -> Result<AllocationAnswer, CallError> {
-        self.gateway.post(&self.target, "/v1/allocations", &AllocationQuery { ports }, DEADLINE).await
+        self.gateway
+            .post(&self.target, "/v1/allocations", &AllocationQuery { ports, participants: Vec::new() }, DEADLINE)
+            .await
     }
 
     /// `GET` on the probe port.

@@ -21,7 +21,7 @@ const OUTSIDE: Caller = None;
 /// A question: namespace and program that is called, protocol and port, caller, and the answer.
 struct Question(&'static str, &'static str, &'static str, u64, Caller, bool);
 
-const QUESTIONS: [Question; 34] = [
+const QUESTIONS: [Question; 37] = [
     Question(SYSTEM, "plenum-operator", "TCP", 7443, GATEWAY, true),
     Question(SYSTEM, "plenum-operator", "TCP", 7443, OPERATOR, true),
     Question(SYSTEM, "plenum-operator", "TCP", 7443, MEDIA, false),
@@ -33,6 +33,9 @@ const QUESTIONS: [Question; 34] = [
     Question(SYSTEM, "plenum-gateway", "TCP", 8080, OUTSIDE, true),
     Question(SYSTEM, "plenum-gateway", "TCP", 8080, STRANGER, true),
     Question(SYSTEM, "plenum-gateway", "TCP", 7443, OPERATOR, true),
+    Question(SYSTEM, "plenum-gateway", "TCP", 7443, GATEWAY, true),
+    Question(SYSTEM, "plenum-gateway", "TCP", 7443, IMPOSTOR, false),
+    Question(SYSTEM, "plenum-gateway", "TCP", 7443, MEDIA, false),
     Question(SYSTEM, "plenum-gateway", "TCP", 7443, STRANGER, false),
     Question(SYSTEM, "plenum-gateway", "TCP", 7443, OUTSIDE, false),
     Question(SYSTEM, "plenum-gateway", "TCP", 9090, STRANGER, true),

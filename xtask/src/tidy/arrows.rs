@@ -29,7 +29,10 @@ const RULES: [Rule; 18] = [
     Rule { package: "plenum-dataplane", may_use: &[], tests_may_use: TESTING },
     rule("plenum-signaling", &["plenum-protocol"]),
     Rule { package: "plenum-media-core", may_use: CORE, tests_may_use: TESTING },
-    rule("plenum-media-node", &["plenum-media-core", "plenum-dataplane", "plenum-protocol", "plenum-runtime"]),
+    rule(
+        "plenum-media-node",
+        &["plenum-media-core", "plenum-dataplane", "plenum-protocol", "plenum-runtime", "plenum-signaling"],
+    ),
     Rule { package: "plenum-turn-core", may_use: CORE, tests_may_use: TESTING },
     Rule {
         package: "plenum-turn-node",

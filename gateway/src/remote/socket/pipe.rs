@@ -2,6 +2,7 @@
 
 use super::super::binding::Bound;
 use super::losses::Losses;
+use super::moves::Moves;
 use crate::metrics::{Counters, NodeError, SocketEnd};
 use crate::routes::{Route, Standing};
 use crate::sockets::SocketPermit;
@@ -22,12 +23,14 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 /// Over what time clients spread their way back, in milliseconds.
 const SPREAD_MOVED: u32 = 250;
 const SPREAD_SHUTDOWN: u32 = 1_000;
+const SPREAD_UPGRADED: u32 = 50;
 
 pub(super) struct Pipe {
     pub(super) node: NodeSocket,
     pub(super) bound: Bound,
     pub(super) route: watch::Receiver<Arc<Route>>,
     pub(super) losses: Losses,
+    pub(super) moves: Moves,
     pub(super) closing: Shutdown,
     pub(super) from_client: mpsc::Receiver<ClientMessage>,
     pub(super) to_client: mpsc::Sender<ServerMessage>,
@@ -79,6 +82,7 @@ impl Pipe {
                 changed = self.route.changed() => self.handle_route(changed.is_err()),
                 () = closing.requested() => Some(End(SocketEnd::Shutdown, Some(rejoin(RejoinReason::GatewayShutdown)))),
                 pod = self.losses.next() => self.handle_lost(pod),
+                () = self.moves.next() => self.handle_move(),
                 _ = pings.tick() => self.handle_tick(heard.elapsed()).await,
             };
             if let Some(end) = end {
@@ -96,7 +100,7 @@ impl Pipe {
                     return None;
                 };
                 let end = match &message {
-                    ServerMessage::Rejoin { .. } => Some(End(SocketEnd::Rebound, None)),
+                    ServerMessage::Rejoin { reason, .. } => Some(End(end_of(*reason), None)),
                     ServerMessage::Ended { .. } => Some(End(SocketEnd::Room, None)),
                     _ => None,
                 };
@@ -112,7 +116,7 @@ impl Pipe {
     }
 
     async fn handle_client(&mut self, message: Option<ClientMessage>) -> Option<End> {
-        let Some(message @ ClientMessage::View { .. }) = message else {
+        let Some(message @ (ClientMessage::View { .. } | ClientMessage::Signal { .. })) = message else {
             return Some(End(SocketEnd::Client, None));
         };
         if self.send_node(&message).await { None } else { Some(self.node_lost()) }
@@ -128,6 +132,15 @@ impl Pipe {
         let route = Arc::clone(&self.route.borrow_and_update());
         self.losses.care_for(&route.relays.pools);
         moved(&self.bound, &route)
+    }
+
+    /// While a room waits for its media server nobody else takes its peers in: they stay where they are.
+    fn handle_move(&mut self) -> Option<End> {
+        if self.route.borrow().standing == Standing::Peers {
+            return Some(End(SocketEnd::HomeMoved, Some(rejoin(RejoinReason::HomeMoved))));
+        }
+        self.moves.forget();
+        None
     }
 
     /// A client that is behind with its messages finds out by itself.
@@ -172,22 +185,41 @@ impl Pipe {
 /// What a change of the room means for a socket under `bound`; `None` while it still holds.
 fn moved(bound: &Bound, route: &Route) -> Option<End> {
     match &route.standing {
-        Standing::Closed => {
-            let detail = "the room is closed".to_owned();
-            Some(End(SocketEnd::Room, Some(ServerMessage::Ended { detail })))
+        Standing::Closed(detail) => Some(End(SocketEnd::Room, Some(ServerMessage::Ended { detail: detail.clone() }))),
+        Standing::Peers if bound.is_at_home() => None,
+        // It has no media server yet: the call goes on between the peers.
+        Standing::Unbound { .. } if bound.is_at_home() => None,
+        Standing::Bound(_) if bound.is_at_home() => {
+            Some(End(SocketEnd::Upgraded, Some(rejoin(RejoinReason::Upgraded))))
         }
         Standing::Bound(_) if route.uid == bound.uid && route.epoch == bound.epoch => None,
-        Standing::Bound(_) => Some(End(SocketEnd::Rebound, Some(rejoin(RejoinReason::Rebound)))),
+        Standing::Bound(_) | Standing::Peers => Some(End(SocketEnd::Rebound, Some(rejoin(RejoinReason::Rebound)))),
         Standing::Unbound { .. } => Some(End(SocketEnd::NodeLost, Some(rejoin(RejoinReason::MediaNodeLost)))),
     }
 }
 
-fn rejoin(reason: RejoinReason) -> ServerMessage {
+/// How a socket ends whose room says so itself.
+fn end_of(reason: RejoinReason) -> SocketEnd {
+    match reason {
+        RejoinReason::HomeMoved => SocketEnd::HomeMoved,
+        RejoinReason::Upgraded => SocketEnd::Upgraded,
+        RejoinReason::Rebound
+        | RejoinReason::MediaNodeLost
+        | RejoinReason::GatewayShutdown
+        | RejoinReason::TooSlow
+        | RejoinReason::RelayRequired => SocketEnd::Rebound,
+    }
+}
+
+pub(crate) fn rejoin(reason: RejoinReason) -> ServerMessage {
     let within_millis = match reason {
         RejoinReason::GatewayShutdown => SPREAD_SHUTDOWN,
-        RejoinReason::Rebound | RejoinReason::MediaNodeLost | RejoinReason::TooSlow | RejoinReason::RelayRequired => {
-            SPREAD_MOVED
-        }
+        RejoinReason::Upgraded => SPREAD_UPGRADED,
+        RejoinReason::Rebound
+        | RejoinReason::MediaNodeLost
+        | RejoinReason::TooSlow
+        | RejoinReason::RelayRequired
+        | RejoinReason::HomeMoved => SPREAD_MOVED,
     };
     ServerMessage::Rejoin { reason, within_millis }
 }

@@ -67,13 +67,10 @@ fn a_view_is_taken_once_a_second_and_only_of_own_sessions() {
     let (ann, bob) = (world.join("ann"), world.join("bob"));
     let (key, session, _) = world.publish(&ann, "ann");
     let view = |frames| ClientView {
-        session: session.clone(),
-        local_type: None,
-        remote_type: None,
         protocol: Some("udp".into()),
-        relay_protocol: None,
         rtt_micros: Some(900),
         frames: Some(frames),
+        ..ClientView::of(session.clone())
     };
     let frames = |world: &World| {
         let (_, _, owners) = world.rooms.leg_owners(&uid("a"), Epoch(1)).unwrap();
@@ -102,6 +99,7 @@ fn a_large_roster_comes_in_pieces_that_fit_a_message() {
         name: String::new(),
         can_publish: true,
         can_subscribe: true,
+        instance: None,
         gateway: "gateway-0".into(),
     };
     let fresh = world.fresh();

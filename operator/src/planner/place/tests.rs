@@ -1,6 +1,6 @@
 use super::*;
 use plenum_api::pool::{AllowedNamespaces, NamespacesFrom};
-use plenum_api::room::{Binding, RelayPolicy};
+use plenum_api::room::{Binding, Lifecycle, RelayPolicy, Topology};
 use plenum_api::selector::Selector;
 use proptest::prelude::{Just, Strategy as _, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
@@ -32,6 +32,8 @@ pub(in crate::planner) fn room() -> ValidRoom {
     ValidRoom {
         namespace: "app".into(),
         namespace_labels: BTreeMap::new(),
+        topology: Topology::MediaServer,
+        upgrade: false,
         selector: Selector::default(),
         relay_policy: RelayPolicy::Fallback,
         relay_selector: Selector::default(),
@@ -39,6 +41,7 @@ pub(in crate::planner) fn room() -> ValidRoom {
         expected: BTreeMap::new(),
         strategy: Strategy::Nearest,
         binding: Binding::Immediate,
+        lifecycle: Lifecycle::default(),
         open: true,
     }
 }

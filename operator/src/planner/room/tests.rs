@@ -63,6 +63,20 @@ fn a_first_binding_waits_for_a_nearer_pod_that_starts_unless_somebody_stands_at_
 }
 
 #[test]
+fn a_call_between_two_that_is_to_have_a_media_server_does_not_wait_for_a_first_participant() {
+    let fleet = fleet(&[("a", PodState::Ready)]);
+    let patched = ValidRoom { binding: Binding::WaitForFirstParticipant, ..room() };
+    let pair = |participants| RoomSeen { topology: Some(Topology::PeerToPeer), participants, ..RoomSeen::default() };
+    for participants in [Some(2), Some(1), None] {
+        let plan = planned(&patched, &pair(participants), &fleet);
+        assert!(matches!(plan, RoomPlan::Bind { .. }), "{participants:?}: {plan:?}");
+    }
+    assert_eq!(planned(&patched, &pair(Some(0)), &fleet), RoomPlan::Await);
+    let other = RoomSeen { topology: Some(Topology::MediaServer), ..pair(None) };
+    assert_eq!(planned(&patched, &other, &fleet), RoomPlan::Await);
+}
+
+#[test]
 fn a_room_whose_pod_goes_is_bound_anew_under_the_next_epoch() {
     let table = [
         (PodState::Lost, Some(2), Cause::PodLost),
@@ -145,12 +159,44 @@ fn a_room_that_waits_for_its_first_participant_is_bound_when_one_wants_in() {
 }
 
 #[test]
-fn a_closed_room_ends_and_an_opened_one_gets_the_next_epoch() {
-    let closed = ValidRoom { open: false, ..room() };
+fn a_room_that_is_over_ends_and_an_opened_one_gets_the_next_epoch() {
     let fleet = fleet(&[("a", PodState::Ready)]);
-    assert_eq!(planned(&closed, &seen("a", Some(2)), &fleet), RoomPlan::Close);
+    let over = RoomSeen { over: true, ..seen("a", Some(2)) };
+    assert_eq!(planned(&room(), &over, &fleet), RoomPlan::Close);
     let again = RoomSeen { last_epoch: Epoch(7), ..RoomSeen::default() };
     assert!(matches!(planned(&room(), &again, &fleet), RoomPlan::Bind { epoch: Epoch(8), .. }));
+}
+
+#[test]
+fn two_peers_need_no_pod_and_a_third_person_gets_one_where_the_room_says_so() {
+    let pair = ValidRoom { topology: Topology::PeerToPeer, ..room() };
+    let growing = ValidRoom { upgrade: true, ..pair.clone() };
+    let alone = RoomPlan::Peers { unplaced: None };
+    let third = RoomSeen { wanted: Some(Some("eu-west".into())), ..RoomSeen::default() };
+    let fleet = fleet(&[("a", PodState::Ready)]);
+    for (room, seen) in [(&pair, &RoomSeen::default()), (&pair, &third), (&growing, &RoomSeen::default())] {
+        assert_eq!(planned(room, seen, &fleet), alone);
+        assert_eq!(planned(room, seen, &FleetView::default()), alone);
+    }
+    assert!(matches!(planned(&growing, &third, &fleet), RoomPlan::Bind { epoch: Epoch(1), .. }));
+    let nowhere = planned(&growing, &third, &FleetView::default());
+    assert!(matches!(nowhere, RoomPlan::Peers { unplaced: Some(_) }), "{nowhere:?}");
+}
+
+#[test]
+fn an_upgraded_room_is_placed_as_one_with_a_media_server_until_it_is_over() {
+    let growing = ValidRoom { topology: Topology::PeerToPeer, upgrade: true, ..room() };
+    let upgraded = |name| RoomSeen { topology: Some(Topology::MediaServer), ..seen(name, Some(0)) };
+    let fleet = fleet(&[("a", PodState::Ready)]);
+    assert_eq!(planned(&growing, &upgraded("a"), &fleet), RoomPlan::Keep);
+    assert!(matches!(planned(&growing, &upgraded("gone"), &fleet), RoomPlan::Bind { cause: Cause::PodLost, .. }));
+    let homeless = RoomSeen { bound: None, ..upgraded("a") };
+    assert!(matches!(planned(&growing, &homeless, &FleetView::default()), RoomPlan::Unplaced(_)));
+    let again = RoomSeen { topology: None, ..homeless };
+    assert_eq!(planned(&growing, &again, &fleet), RoomPlan::Peers { unplaced: None }, "opened anew");
+    let patched = ValidRoom { topology: Topology::MediaServer, ..growing };
+    let pair = RoomSeen { topology: Some(Topology::PeerToPeer), ..RoomSeen::default() };
+    assert!(matches!(planned(&patched, &pair, &fleet), RoomPlan::Bind { .. }));
 }
 
 proptest! {

@@ -2,6 +2,7 @@
 //! seconds. Pure.
 
 use super::verdicts::SERVING;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use plenum_api::conditions::READY;
 use plenum_api::room::{Basis, FlowLegs, FlowName, Participants, RoomStatus};
 use std::time::{Duration, Instant};
@@ -29,6 +30,8 @@ pub(in crate::rooms) struct Pace {
     pub(in crate::rooms) last: Option<Instant>,
     /// A relay has not said yet how a client reaches it, and will in a moment.
     pub(in crate::rooms) unsettled: bool,
+    /// The room has limits that count from who comes and goes: a new leader must know when that was.
+    pub(in crate::rooms) timed: bool,
 }
 
 /// Compares.
@@ -40,6 +43,9 @@ pub(in crate::rooms) fn decide(old: Option<&RoomStatus>, new: &RoomStatus, pace:
     let (old_rest, old_coarse) = split(old);
     let (new_rest, new_coarse) = split(new);
     if old_rest != new_rest {
+        return Decision::Write;
+    }
+    if pace.timed && old_coarse.times != new_coarse.times {
         return Decision::Write;
     }
     if pace.unsettled {
@@ -60,6 +66,8 @@ pub(in crate::rooms) struct Coarse {
     participants: Participants,
     flow: Option<(FlowName, Basis, FlowLegs)>,
     said: Option<String>,
+    /// When somebody came first, and since when nobody is there.
+    times: (Option<Time>, Option<Time>),
 }
 
 impl Coarse {
@@ -76,6 +84,7 @@ pub(in crate::rooms) fn of(status: Option<&RoomStatus>) -> Coarse {
         participants: status.and_then(|status| status.participants).unwrap_or_default(),
         flow: flow.map(|flow| (flow.name, flow.basis, flow.legs)),
         said: ready.filter(|ready| ready.reason == SERVING).map(|ready| ready.message.clone()),
+        times: status.map(|status| (status.started_at.clone(), status.empty_since.clone())).unwrap_or_default(),
     }
 }
 
@@ -83,6 +92,7 @@ fn split(status: &RoomStatus) -> (RoomStatus, Coarse) {
     let coarse = of(Some(status));
     let mut rest = status.clone();
     rest.participants = None;
+    (rest.started_at, rest.empty_since) = (None, None);
     if let Some(flow) = rest.flow.as_mut() {
         (flow.name, flow.basis, flow.legs) = (FlowName::MediaServer, Basis::Planned, FlowLegs::default());
     }
@@ -108,10 +118,10 @@ mod tests {
     }
 
     fn last(at: Instant) -> Pace {
-        Pace { last: Some(at), unsettled: false }
+        Pace { last: Some(at), unsettled: false, timed: false }
     }
 
-    const NEVER: Pace = Pace { last: None, unsettled: false };
+    const NEVER: Pace = Pace { last: None, unsettled: false, timed: false };
 
     #[test]
     fn nothing_is_written_in_the_steady_state() {
@@ -149,11 +159,23 @@ mod tests {
     #[test]
     fn a_relay_that_has_not_spoken_yet_is_waited_for() {
         let now = Instant::now();
-        let waiting = Pace { last: None, unsettled: true };
+        let waiting = Pace { last: None, unsettled: true, timed: false };
         let (none, one) = (status(1, Basis::Planned, 0), status(1, Basis::Observed, 1));
         assert_eq!(decide(Some(&none), &one, waiting, now), Decision::Later(UNSETTLED));
         let other = RoomStatus { observed_generation: Some(2), ..one };
         assert_eq!(decide(Some(&none), &other, waiting, now), Decision::Write);
+    }
+
+    #[test]
+    fn who_comes_and_goes_is_written_at_once_where_limits_count_from_it() {
+        let now = Instant::now();
+        let old = status(0, Basis::Planned, 0);
+        let new = RoomStatus { started_at: Some(Time(Timestamp::UNIX_EPOCH)), ..status(1, Basis::Planned, 0) };
+        assert_eq!(decide(Some(&old), &new, last(now), now), Decision::Later(PAUSE));
+        let timed = Pace { timed: true, ..last(now) };
+        assert_eq!(decide(Some(&old), &new, timed, now), Decision::Write);
+        let more = RoomStatus { participants: Some(Participants { current: 2, peak: 2 }), ..new.clone() };
+        assert_eq!(decide(Some(&new), &more, timed, now), Decision::Later(PAUSE), "only the first one counts");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 use super::*;
 use crate::planner::{Unplaced, UnplacedReason};
 use plenum_api::conditions::{DISRUPTED, READY, RELAY_READY, ROOM, SCHEDULED, Truth, Verdict};
-use plenum_api::room::{Assignment, RelayPoolRef};
+use plenum_api::room::EndedReason;
+use plenum_api::room::{Assignment, Basis, FlowName, Participants, RelayPolicy, RelayPoolRef};
 use plenum_protocol::flow::LegCounts;
 use serde_json::json;
 
@@ -36,7 +37,7 @@ fn write(room: &Room, outcome: &Outcome, load: Option<RoomLoad>, second: i64) ->
 
 fn facts() -> Facts<'static> {
     let url = "https://rtc.test/v1/rooms/a/demo".to_owned();
-    Facts { load: None, relayed: Relayed::default(), relays: None, url, has_gateway: true }
+    Facts { load: None, relayed: Relayed::default(), relays: None, life: None, url, has_gateway: true }
 }
 
 fn write_with(room: &Room, outcome: &Outcome, facts: Facts<'_>, second: i64) -> RoomStatus {
@@ -92,15 +93,39 @@ fn the_flow_is_planned_until_a_leg_is_connected() {
 #[test]
 fn a_closed_room_says_since_when_and_keeps_its_epoch() {
     let open = write(&room(None), &bound(Service::Serving), None, 10);
-    let closed = write(&room(Some(open)), &Outcome::Closed, None, 20);
+    let ended = Ended { at: Timestamp::from_second(20).unwrap(), reason: EndedReason::Closed };
+    let over = || Facts { life: Some(Life { ended: Some(ended), ..Life::default() }), ..facts() };
+    let closed = write_with(&room(Some(open)), &Outcome::Over(EndedReason::Closed), over(), 20);
     assert_eq!(closed.ended_at, Some(Time(Timestamp::from_second(20).unwrap())));
     assert!(closed.assignments.is_empty() && closed.signaling.is_none());
     let placement = closed.placement.clone().unwrap();
     assert_eq!((placement.epoch, placement.region), (1, None));
-    let later = write(&room(Some(closed.clone())), &Outcome::Closed, None, 30);
+    let later = write_with(&room(Some(closed.clone())), &Outcome::Over(EndedReason::Closed), over(), 30);
     assert_eq!(closed, later);
-    let opened = write(&room(Some(later)), &bound(Service::Granting), None, 40);
+    let anew = Facts { life: Some(Life::default()), ..facts() };
+    let opened = write_with(&room(Some(later)), &bound(Service::Granting), anew, 40);
     assert_eq!(opened.ended_at, None);
+}
+
+#[test]
+fn a_room_that_ended_by_itself_says_which_limit_and_how_to_open_it_again() {
+    let ended = Ended { at: Timestamp::from_second(20).unwrap(), reason: EndedReason::MaxDuration };
+    let life = Life { ended: Some(ended), ..Life::default() };
+    let facts = Facts { life: Some(life), ..facts() };
+    let over = write_with(&room(None), &Outcome::Over(EndedReason::MaxDuration), facts, 20);
+    assert_eq!(over.ended_reason, Some(EndedReason::MaxDuration));
+    assert_eq!((word(&over, READY), word(&over, SCHEDULED)), (pair("False", "Ended"), pair("False", "Ended")));
+    let said = &find(&over.conditions, READY).unwrap().message;
+    assert!(said.contains("lifecycle.maxDurationSeconds") && said.contains("desiredState to Closed"), "{said}");
+    assert_eq!(life_of(&over), life, "a new leader goes on with what was written");
+}
+
+#[test]
+fn a_spec_that_cannot_be_served_leaves_the_times_alone() {
+    let life = Life { started_at: Some(Timestamp::from_second(7).unwrap()), ..Life::default() };
+    let before = write_with(&room(None), &bound(Service::Serving), Facts { life: Some(life), ..facts() }, 10);
+    let after = write(&room(Some(before)), &Outcome::Awaiting, None, 20);
+    assert_eq!(life_of(&after), life);
 }
 
 #[test]
@@ -195,4 +220,62 @@ fn ready_says_who_is_relayed_and_why_unless_the_room_asks_for_it() {
     assert_eq!(said(&wanted), "participants can join");
     let taken_over = write(&room(Some(fallback.clone())), &bound(Service::Unasked), None, 20);
     assert_eq!(said(&taken_over), said(&fallback), "a new leader unsays nothing before the pods have answered");
+}
+
+fn two(spec: serde_json::Value) -> Room {
+    let mut room = room(None);
+    room.spec = serde_json::from_value(spec).unwrap();
+    room
+}
+
+fn write_pair(room: &Room, outcome: &Outcome, load: Option<RoomLoad>) -> RoomStatus {
+    write_with(room, outcome, Facts { load, ..facts() }, 10)
+}
+
+const PEERS: Outcome = Outcome::Peers { unplaced: None };
+
+#[test]
+fn two_peers_are_ready_without_a_pod_and_without_a_placement() {
+    let status = write_pair(&two(json!({ "topology": "PeerToPeer" })), &PEERS, None);
+    assert_eq!(word(&status, SCHEDULED), pair("True", "NotNeeded"));
+    assert_eq!(
+        (word(&status, READY), word(&status, DISRUPTED)),
+        (pair("True", "Serving"), pair("False", "NotDisrupted"))
+    );
+    assert_eq!((status.topology, status.media.as_ref()), (Some(Topology::PeerToPeer), None));
+    assert!(status.placement.is_none() && status.assignments.is_empty() && status.signaling.is_some());
+    let flow = status.flow.unwrap();
+    assert_eq!((flow.name, flow.basis), (FlowName::PeerToPeer, Basis::Planned));
+}
+
+#[test]
+fn the_flow_of_two_peers_is_named_by_their_legs_and_stays_until_a_new_leader_has_heard_of_them() {
+    let room = |policy: &str| two(json!({ "topology": "PeerToPeer", "relay": { "policy": policy } }));
+    let flow = |room: &Room, direct, relayed| {
+        let load = RoomLoad { participants: 2, peak: 2, legs: LegCounts { direct, relayed, colocated: 0 } };
+        let flow = write_pair(room, &PEERS, Some(load)).flow.unwrap();
+        (flow.name, flow.basis, flow.legs.direct + flow.legs.relayed)
+    };
+    assert_eq!(flow(&room("Fallback"), 2, 0), (FlowName::PeerToPeer, Basis::Observed, 2));
+    assert_eq!(flow(&room("Fallback"), 0, 2), (FlowName::PeerToPeerRelayed, Basis::Observed, 2));
+    assert_eq!(flow(&room("Always"), 0, 0), (FlowName::PeerToPeerRelayed, Basis::Planned, 0));
+    let load = RoomLoad { participants: 2, peak: 2, legs: LegCounts { direct: 2, ..LegCounts::default() } };
+    let mut known = room("Fallback");
+    known.status = Some(write_pair(&known, &PEERS, Some(load)));
+    assert_eq!(Some(write_pair(&known, &PEERS, None)), known.status);
+}
+
+#[test]
+fn a_call_that_is_to_have_a_media_server_goes_on_until_there_is_one() {
+    let mut room = two(json!({ "topology": "MediaServer" }));
+    let load = RoomLoad { participants: 2, peak: 2, legs: LegCounts { direct: 2, ..LegCounts::default() } };
+    room.status = Some(write_pair(&room, &PEERS, Some(load)));
+    let unplaced = || Unplaced { reason: UnplacedReason::NoPool, message: "apply one".into() };
+    let waiting = write_pair(&room, &Outcome::Unplaced { unplaced: unplaced(), lost: false }, Some(load));
+    assert_eq!((waiting.topology, word(&waiting, READY)), (Some(Topology::PeerToPeer), pair("False", "NoPool")));
+    assert!(waiting.signaling.is_some() && waiting.participants == Some(Participants { current: 2, peak: 2 }));
+    let bound = write_with(&room, &bound(Service::Granting), facts(), 20);
+    assert_eq!((bound.topology, bound.assignments.len()), (Some(Topology::MediaServer), 1), "in one write");
+    let third = write_pair(&room, &Outcome::Peers { unplaced: Some(unplaced()) }, Some(load));
+    assert_eq!((word(&third, SCHEDULED), word(&third, READY)), (pair("False", "NoPool"), pair("True", "Serving")));
 }

@@ -4,9 +4,12 @@ use crate::planner::{RelayPlan, Unplaced};
 use crate::rooms::apply::{Outcome, Service};
 use plenum_api::Condition;
 use plenum_api::conditions::{ACCEPTED, DISRUPTED, READY, RELAY_READY, SCHEDULED, SIGNALING_READY, Truth, Verdict};
+use plenum_api::room::EndedReason;
 
 /// Reason while all is well.
 pub(in crate::rooms) const SERVING: &str = "Serving";
+/// Reason of a room that ended by itself.
+pub(in crate::rooms) const ENDED: &str = "Ended";
 /// Reason while the first participant is awaited.
 pub(in crate::rooms) const AWAITING: &str = "AwaitingFirstParticipant";
 
@@ -54,8 +57,15 @@ fn scheduled(outcome: &Outcome) -> Verdict {
         Outcome::Awaiting => {
             Verdict::new(Truth::Unknown, AWAITING, "a media pod is chosen when the first participant joins")
         }
+        Outcome::Peers { unplaced: None } => {
+            Verdict::new(Truth::True, "NotNeeded", "peer to peer: no media pod is needed")
+        }
+        Outcome::Peers { unplaced: Some(unplaced) } => {
+            let message = format!("a third person cannot come, and two go on peer to peer: {}", unplaced.message);
+            Verdict::new(Truth::False, unplaced.reason.as_str(), message)
+        }
         Outcome::Unplaced { unplaced, .. } => not_placed(unplaced),
-        Outcome::Closed => closed(),
+        Outcome::Over(reason) => over(*reason),
     }
 }
 
@@ -71,7 +81,9 @@ fn no_gateway() -> Verdict {
 fn may_be_ready(outcome: &Outcome) -> bool {
     matches!(
         outcome,
-        Outcome::Awaiting | Outcome::Bound { service: Service::Serving | Service::Leaving(_) | Service::Unasked, .. }
+        Outcome::Awaiting
+            | Outcome::Peers { .. }
+            | Outcome::Bound { service: Service::Serving | Service::Leaving(_) | Service::Unasked, .. }
     )
 }
 
@@ -85,8 +97,9 @@ fn ready(outcome: &Outcome, around: Around<'_>) -> Verdict {
     match outcome {
         Outcome::Invalid(invalid) => Verdict::new(Truth::False, "Invalid", invalid.to_string()),
         Outcome::Awaiting => Verdict::new(Truth::True, AWAITING, "participants can join; the first one decides where"),
+        Outcome::Peers { .. } => serving(around.words),
         Outcome::Unplaced { unplaced, .. } => not_placed(unplaced),
-        Outcome::Closed => closed(),
+        Outcome::Over(reason) => over(*reason),
         Outcome::Bound { service, .. } => match (service, around.before) {
             (Service::Serving | Service::Leaving(_), _) => serving(around.words),
             (Service::Granting, _) => Verdict::pending("the media pod has not acknowledged the room yet"),
@@ -107,8 +120,12 @@ fn serving(words: Option<&str>) -> Verdict {
     Verdict::new(Truth::True, SERVING, format!("participants can join{more}"))
 }
 
-fn closed() -> Verdict {
-    Verdict::new(Truth::False, "Closed", "desiredState is Closed")
+fn over(reason: EndedReason) -> Verdict {
+    if reason == EndedReason::Closed {
+        return Verdict::new(Truth::False, "Closed", reason.words());
+    }
+    let again = "to open it again, set desiredState to Closed, wait for the reason Closed, and set it to Open; or delete the Room and apply it again";
+    Verdict::new(Truth::False, ENDED, format!("{}; {again}", reason.words()))
 }
 
 fn not_placed(unplaced: &Unplaced) -> Verdict {
@@ -139,6 +156,7 @@ fn disrupted(outcome: &Outcome, had_binding: bool) -> Verdict {
         Outcome::Unplaced { unplaced, .. } if had_binding => {
             yes("MediaNodeLost", format!("the last media pod is gone, and there is no other: {}", unplaced.message))
         }
+        Outcome::Peers { .. } => Verdict::new(Truth::False, "NotDisrupted", "two peers have no media pod to lose"),
         _ => Verdict::new(Truth::False, "NotDisrupted", "the media pod is not about to leave"),
     }
 }

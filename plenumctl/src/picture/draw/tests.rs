@@ -1,15 +1,17 @@
 use super::*;
-use plenum_protocol::flow::{ClientView, LegBytes, LegCounts, LegEnd};
+use plenum_protocol::flow::{ClientView, LegBasis, LegBytes, LegCounts, LegEnd};
 use plenum_protocol::turn::RelayTransport;
 
 fn leg(name: &str, role: LegRole, publication: &str) -> Leg {
     Leg {
         session: format!("S_{name}_{publication}").parse().unwrap(),
         participant: format!("PA_{name}").parse().unwrap(),
+        peer: None,
         participant_name: name.to_owned(),
         role,
         publication: publication.parse().unwrap(),
         state: LegState::Connected,
+        basis: LegBasis::Measured,
         gateway: "plenum-gateway-1".to_owned(),
         client: LegEnd { candidate_type: Some(CandidateType::Prflx), address: None, port: None },
         node: LegEnd { candidate_type: Some(CandidateType::Host), address: None, port: None },
@@ -30,6 +32,7 @@ fn picture(legs: Result<Vec<Leg>, String>) -> Picture {
         flow: Some(("MediaServer".to_owned(), "Observed".to_owned())),
         counts: LegCounts { direct: 4, relayed: 0, colocated: 0 },
         gateway: Some(("plenum-gateway-1".to_owned(), Some("eu-west".to_owned()))),
+        peers: None,
         media: Ok(MediaPlace {
             pod: "eu-0-x2k4f".to_owned(),
             node: Some("eu-west-a".to_owned()),
@@ -48,13 +51,11 @@ fn a_call_of_two_is_drawn_with_its_legs() {
     let mut getting = leg("Benjamin", LegRole::Subscriber, "PU_a");
     getting.rtt_micros = None;
     getting.client_view = Some(ClientView {
-        session: getting.session.clone(),
         local_type: Some(CandidateType::Host),
         remote_type: Some(CandidateType::Host),
-        protocol: None,
-        relay_protocol: None,
         rtt_micros: Some(12_000),
         frames: Some(321),
+        ..ClientView::of(getting.session.clone())
     });
     let mut waiting = leg("Ann", LegRole::Subscriber, "PU_longer");
     waiting.state = LegState::Connecting;
@@ -103,6 +104,65 @@ fn relayed_legs_go_by_their_relay_and_say_how() {
 [Cem]◀━━━━━━━━━━━━━[TURN turn-0, eu-west]◀━━━━[media pod]  gets  PU_a  prflx/host  udp    1.8 ms    998 kbit/s
 ";
     assert!(drawn.ends_with(golden), "\n{drawn}");
+}
+
+fn peer(name: &str, kinds: [CandidateType; 2], relay: Option<LegRelay>) -> Leg {
+    let [own, other] = kinds.map(|kind| LegEnd { candidate_type: Some(kind), address: None, port: None });
+    let session: plenum_protocol::ids::SessionId = "P_1".parse().unwrap();
+    let view = ClientView {
+        bytes_sent: Some(1_000),
+        bytes_received: Some(2_000),
+        frames: Some(30),
+        ..ClientView::of(session.clone())
+    };
+    let (basis, client_view) = (LegBasis::Confirmed, Some(view));
+    Leg { session, client: own, node: other, relay, basis, client_view, ..leg(name, LegRole::Peer, "P_1") }
+}
+
+fn peers(legs: Vec<Leg>) -> String {
+    let mut picture = picture(Ok(legs));
+    picture.peers = Some(Some("plenum-gateway-2".to_owned()));
+    draw(&picture, Paint::Plain)
+}
+
+#[test]
+fn two_peers_have_a_line_between_them_and_a_home() {
+    use CandidateType::{Host, Srflx};
+    let mut far = peer("Benjamin", [Srflx, Host], None);
+    far.gateway = "plenum-gateway-2".to_owned();
+    let golden = "
+peer to peer: no media pod is needed
+
+[Ann]┄┄┄┄┄┄┄┄┄┄[gateway plenum-gateway-1, eu-west]┄┄┄[home: gateway plenum-gateway-2]
+[Benjamin]┄┄┄┄┄[gateway plenum-gateway-2]┄┄┄[home: gateway plenum-gateway-2]
+
+[Ann]━━⟷━━[Benjamin]
+  [Ann]       host/srflx  udp    1.8 ms  1000 bytes out, 2000 in  30 frames  confirmed
+  [Benjamin]  srflx/host  udp    1.8 ms  1000 bytes out, 2000 in  30 frames  confirmed
+";
+    let drawn = peers(vec![far, peer("Ann", [Host, Srflx], None)]);
+    assert!(drawn.ends_with(golden), "\n{drawn}");
+}
+
+#[test]
+fn the_line_between_peers_goes_by_their_relays_and_a_claim_is_marked() {
+    use CandidateType::{Host, Relay};
+    let ann = peer("Ann", [Relay, Host], Some(relay("turn-0", Some(RelayTransport::Tls))));
+    let mut bob = peer("Bob", [Host, Relay], None);
+    bob.basis = LegBasis::Claimed;
+    let one_side = peers(vec![ann.clone(), bob.clone()]);
+    assert!(one_side.contains("\n[Ann]━━TLS━[TURN turn-0, eu-west]━━⟷━━[Bob]\n"), "{one_side}");
+    assert!(one_side.lines().any(|line| line.contains("[Bob]") && line.ends_with("claimed")), "{one_side}");
+    bob.relay = Some(relay("turn-1", None));
+    let both = peers(vec![ann, bob]);
+    assert!(both.contains("\n[Ann]━━TLS━[TURN turn-0, eu-west]━━⟷━━[TURN turn-1, eu-west]━━━━━━[Bob]\n"), "{both}");
+}
+
+#[test]
+fn a_peer_that_is_alone_or_connecting_is_drawn_as_such() {
+    let mut waiting = peer("Ann", [CandidateType::Host, CandidateType::Host], None);
+    waiting.state = LegState::Connecting;
+    assert!(peers(vec![waiting]).ends_with("\n  [Ann]  connecting\n"));
 }
 
 #[test]
