@@ -93,7 +93,7 @@ fn build_all(workspace: &Workspace, console: &Console) -> anyhow::Result<PathBuf
     // Coverage instrumentation asks for compiler flags that the stable toolchain hides.
     fuzz.env("RUSTC_BOOTSTRAP", "1");
     let log = workspace.cache_dir("log")?.join("fuzz-build.log");
-    run::logged(console, "building the fuzz targets (some minutes the first time)", fuzz, &log)?;
+    run::logged(console, "building the fuzz targets (some minutes the first time)", run::polite(&fuzz), &log)?;
     Ok(target_dir.join(host).join("release"))
 }
 
@@ -106,14 +106,13 @@ fn run_one(
     let corpus = workspace.cache_dir(&format!("fuzz/corpus/{name}"))?;
     let findings = workspace.cache_dir(&format!("fuzz/artifacts/{name}"))?;
     let log = workspace.cache_dir("log")?.join(format!("fuzz-{name}.log"));
-    let mut fuzz = Command::new("nice");
-    fuzz.arg(program);
+    let mut fuzz = Command::new(program);
     fuzz.current_dir(workspace.root()).arg(format!("-artifact_prefix={}/", findings.display()));
     fuzz.arg(format!("-max_total_time={seconds}")).args(["-rss_limit_mb=2048", "-timeout=10"]).arg(&corpus);
     let seeds = workspace.path(Path::new("fuzz/seeds").join(name));
     if seeds.is_dir() {
         fuzz.arg(seeds);
     }
-    run::logged(console, &format!("fuzzing {name} for {seconds} s"), fuzz, &log)
+    run::logged(console, &format!("fuzzing {name} for {seconds} s"), run::polite(&fuzz), &log)
         .with_context(|| format!("inputs that failed are in {}", findings.display()))
 }

@@ -18,6 +18,22 @@ const RARE_SIGN_OF_LIFE: Duration = Duration::from_secs(60);
 const GRACE: Duration = Duration::from_secs(10);
 const TAIL_LINES: usize = 30;
 
+/// The same program, which leaves the cores to whatever else wants them.
+pub(crate) fn polite(command: &Command) -> Command {
+    let mut nice = Command::new("nice");
+    nice.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => nice.env(name, value),
+            None => nice.env_remove(name),
+        };
+    }
+    if let Some(directory) = command.get_current_dir() {
+        nice.current_dir(directory);
+    }
+    nice
+}
+
 /// Runs a program whose own output is the progress.
 pub(crate) fn streamed(console: &Console, what: &str, mut command: Command) -> anyhow::Result<()> {
     let child = spawn(what, &mut command)?;
@@ -238,6 +254,16 @@ fn tail(log: &Path, lines: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_polite_program_is_the_same_program() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo $(pwd) $SAID ${HOME-homeless} $(nice)"]);
+        command.current_dir("/").env("SAID", "so").env_remove("HOME");
+        let niceness = captured("asking", Command::new("nice")).unwrap().trim().parse::<i32>().unwrap();
+        let said = captured("asking", polite(&command)).unwrap();
+        assert_eq!(said.trim(), format!("/ so homeless {}", (niceness + 10).min(19)));
+    }
 
     #[test]
     fn the_tail_of_a_log_is_its_last_lines_without_blanks() {

@@ -28,13 +28,15 @@ pub(crate) fn everything(workspace: &Workspace, console: &Console) -> anyhow::Re
     for (name, gate) in check::GATES {
         tally.gate(console, name, || gate(workspace, console));
     }
-    tally.step(console, "unit tests", |counts| unit_tests(workspace, console, counts));
-    // Fuzzers fill every core, politely; clusters mostly wait.
+    // Clusters mostly wait; compilers and fuzzers fill every core, politely.
     tally.beside(
         |row| clusters(workspace, console, row),
+        |row| _ = row.step(console, "unit tests", |counts| unit_tests(workspace, console, counts)),
+    );
+    tally.beside(
+        |row| end_to_end::run(workspace, console, row, None, false),
         |row| _ = row.step(console, "fuzz", |counts| fuzz_smoke(workspace, console, counts)),
     );
-    end_to_end::run(workspace, console, &mut tally, None, false);
     tally.finish(console)
 }
 
@@ -108,7 +110,7 @@ fn unit_tests(workspace: &Workspace, console: &Console, counts: &mut Counts) -> 
     console.step("unit tests: cargo test");
     let mut everything = cargo_test(workspace, &["--workspace", "--no-fail-fast"]);
     everything.env_remove("PLENUM_E2E");
-    if !run::tallied(console, "cargo test", everything, |line| counts.cargo_line(line))? {
+    if !run::tallied(console, "cargo test", run::polite(&everything), |line| counts.cargo_line(line))? {
         bail!("unit tests failed");
     }
     Ok(())
