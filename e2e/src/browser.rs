@@ -114,6 +114,8 @@ fn capabilities(chromium: &Path, profile: &Path, origins: &[String]) -> Result<C
         "--headless",
         "--no-sandbox",
         "--disable-gpu",
+        // Lines that run cost a page as much as its video.
+        "--force-prefers-reduced-motion",
         "--disable-quic",
         "--no-first-run",
         "--disable-background-networking",

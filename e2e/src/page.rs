@@ -3,7 +3,7 @@
 use crate::browser::Browser;
 use crate::client::Client;
 use crate::door::Door;
-use crate::wait::{Look, until};
+use crate::wait::{Look, until, until_every};
 use anyhow::{Context, Result, ensure};
 use plenum_protocol::flow::FlowReport;
 use serde::Deserialize;
@@ -11,6 +11,9 @@ use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
+
+/// How often frames are counted: it costs a page as much as its video to be asked at every turn.
+const FRAMES: Duration = Duration::from_millis(150);
 
 /// One participant's page.
 #[derive(Debug)]
@@ -247,7 +250,8 @@ impl Page {
     /// The deadline passes.
     pub async fn decodes(&self, others: usize, more: u64, within: Duration) -> Result<()> {
         let mut before: BTreeMap<String, (u64, u64)> = BTreeMap::new();
-        until(&format!("{} decodes {more} frames and audio of {others}", self.name), within, async || {
+        let what = format!("{} decodes {more} frames and audio of {others}", self.name);
+        until_every(FRAMES, &what, within, async || {
             let stats = self.stats().await?;
             let done = stats.inbound.iter().filter(|inbound| {
                 let (frames, samples) =

@@ -35,7 +35,20 @@ impl<T> Look<T> {
 ///
 /// # Errors
 /// The first error of a look, or the missed deadline with what was seen last.
-pub async fn until<T>(what: &str, within: Duration, mut look: impl AsyncFnMut() -> Result<Look<T>>) -> Result<T> {
+pub async fn until<T>(what: &str, within: Duration, look: impl AsyncFnMut() -> Result<Look<T>>) -> Result<T> {
+    until_every(INTERVAL, what, within, look).await
+}
+
+/// The same for looks that cost much.
+///
+/// # Errors
+/// See [`until`].
+pub async fn until_every<T>(
+    interval: Duration,
+    what: &str,
+    within: Duration,
+    mut look: impl AsyncFnMut() -> Result<Look<T>>,
+) -> Result<T> {
     let start = Instant::now();
     loop {
         let seen = match look().await? {
@@ -49,7 +62,7 @@ pub async fn until<T>(what: &str, within: Duration, mut look: impl AsyncFnMut() 
             }
             bail!(message);
         }
-        tokio::time::sleep(INTERVAL).await;
+        tokio::time::sleep(interval).await;
     }
 }
 

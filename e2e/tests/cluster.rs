@@ -62,7 +62,7 @@ macro_rules! tests {
     };
 }
 
-/// Cheap ones first; those that hurt the cluster last.
+/// Cheap ones first, then those that take long; those that hurt the cluster last.
 const TESTS: &[Test] = tests! {
     Cluster Shared api_rules {
         each_rule_takes_and_refuses_what_it_says,
@@ -113,6 +113,10 @@ const TESTS: &[Test] = tests! {
         a_relayed_pair_grows_and_stays_relayed,
     }
     Cluster Shared peer_hostile { a_hostile_peer_is_cut_off_and_harms_nobody }
+    EmbeddedCluster Shared turn_recovery {
+        a_relay_that_leaves_hands_its_legs_over_in_less_than_a_second,
+        a_relays_death_costs_its_legs_less_than_five_seconds,
+    }
     Cluster Shared charts { programs_are_ready_measured_and_hardened, a_gateway_with_a_certificate_speaks_tls }
     Cluster Shared exposure { a_host_network_pool_with_two_workers_carries_media }
     Cluster Shared scaling { a_pool_is_scaled_up_and_down_under_calls }
@@ -128,10 +132,6 @@ const TESTS: &[Test] = tests! {
     EmbeddedCluster Shared pion { pion_publishes_and_watches_directly, pion_publishes_and_watches_by_relays_alone }
     EmbeddedCluster Shared turn_ssrf { a_relay_reaches_nothing_inside_the_cluster }
     Cluster Shared turn_recovery { a_rotated_turn_secret_drops_nobody, a_drained_relay_keeps_its_calls_until_they_end }
-    EmbeddedCluster Shared turn_recovery {
-        a_relay_that_leaves_hands_its_legs_over_in_less_than_a_second,
-        a_relays_death_costs_its_legs_less_than_five_seconds,
-    }
     Cluster Shared recovery {
         a_room_deleted_and_recreated_works_at_once,
         a_deleted_media_pod_is_replaced_and_pages_rejoin,

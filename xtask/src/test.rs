@@ -28,15 +28,15 @@ pub(crate) fn everything(workspace: &Workspace, console: &Console) -> anyhow::Re
     for (name, gate) in check::GATES {
         tally.gate(console, name, || gate(workspace, console));
     }
-    // Clusters mostly wait; compilers and fuzzers fill every core, politely.
+    // Clusters mostly wait; compilers and fuzzers fill every core, politely. The end-to-end tests judge time.
     tally.beside(
         |row| clusters(workspace, console, row),
-        |row| _ = row.step(console, "unit tests", |counts| unit_tests(workspace, console, counts)),
+        |row| {
+            row.step(console, "unit tests", |counts| unit_tests(workspace, console, counts));
+            row.step(console, "fuzz", |counts| fuzz_smoke(workspace, console, counts));
+        },
     );
-    tally.beside(
-        |row| end_to_end::run(workspace, console, row, None, false),
-        |row| _ = row.step(console, "fuzz", |counts| fuzz_smoke(workspace, console, counts)),
-    );
+    end_to_end::run(workspace, console, &mut tally, None, false);
     tally.finish(console)
 }
 
