@@ -6,8 +6,8 @@ use anyhow::{Context, Result};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore};
 
-/// How many tests run at once: they mostly wait, and two cores carry the browsers of three.
-pub const LANES: usize = 3;
+/// How many tests run at once: they mostly wait, and two cores carry the browsers of two.
+pub const LANES: usize = 2;
 
 /// Whether a test bears others beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

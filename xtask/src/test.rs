@@ -28,6 +28,9 @@ pub(crate) fn everything(workspace: &Workspace, console: &Console) -> anyhow::Re
     for (name, gate) in check::GATES {
         tally.gate(console, name, || gate(workspace, console));
     }
+    if target::kubeconfig().is_none() {
+        tally.gate(console, "packages", || tools::packages(workspace, console));
+    }
     // Clusters mostly wait; compilers and fuzzers fill every core, politely. The end-to-end tests judge time.
     tally.beside(
         |row| clusters(workspace, console, row),

@@ -30,6 +30,13 @@ pub(crate) fn all(workspace: &Workspace, console: &Console) -> anyhow::Result<()
     Ok(())
 }
 
+/// What the system's package manager installs: it does one thing at a time.
+pub(crate) fn packages(workspace: &Workspace, console: &Console) -> anyhow::Result<()> {
+    cluster_packages(workspace, console)?;
+    browser(workspace, console)?;
+    image_builder(workspace, console)
+}
+
 /// What an embedded cluster needs: packages, and its own programs, built when they changed.
 pub(crate) fn cluster(workspace: &Workspace, console: &Console) -> anyhow::Result<Programs> {
     cluster_packages(workspace, console)?;
