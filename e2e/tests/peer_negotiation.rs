@@ -9,12 +9,12 @@ use serde_json::json;
 const SCRIPT: &str = include_str!("../src/negotiation_rounds.js");
 const MODULE: &str = include_str!("../../web/negotiation.js");
 /// Each pair of connections is fresh; the seed decides what happens to it.
-const PAIRS: u32 = 20;
+const PAIRS: u32 = 40;
 const ROUNDS: u32 = 5;
-/// Of a hundred rounds; the seeds give more of each.
-const LEAST_GLARES: u32 = 30;
-const LEAST_RESTARTS: u32 = 30;
-const LEAST_BREAKS: u32 = 20;
+/// Of two hundred rounds; the seeds give more of each.
+const LEAST_GLARES: u32 = 100;
+const LEAST_RESTARTS: u32 = 100;
+const LEAST_BREAKS: u32 = 50;
 
 /// What came to pass.
 #[derive(Debug, Default, Deserialize)]
