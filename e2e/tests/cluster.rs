@@ -128,7 +128,7 @@ const TESTS: &[Test] = tests! {
         a_turn_secret_that_the_operator_may_not_read_is_named,
         bad_turn_credentials_allocate_nothing,
     }
-    EmbeddedCluster Shared turn_foreign { foreign_clients_relay_by_udp_tcp_and_tls }
+    EmbeddedCluster Alone turn_foreign { foreign_clients_relay_by_udp_tcp_and_tls }
     EmbeddedCluster Shared pion { pion_publishes_and_watches_directly, pion_publishes_and_watches_by_relays_alone }
     EmbeddedCluster Shared turn_ssrf { a_relay_reaches_nothing_inside_the_cluster }
     Cluster Shared turn_recovery { a_rotated_turn_secret_drops_nobody, a_drained_relay_keeps_its_calls_until_they_end }
